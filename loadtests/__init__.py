@@ -1,0 +1,1 @@
+"""Measuring Turnout: benches with ratios, and load as SRE teams put it on."""

@@ -1,0 +1,144 @@
+"""Does it stay as it is? Memory, open files, loop lag and p99 over many payments.
+
+    python -m loadtests.bench.soak [--count 20000] [--rate 0]
+
+The goal is about 1,000,000 payments; the default is a small one that shows the same trends.
+Marks are taken at tenths, each over its own calls: what grows with the record shows between them.
+Loop lag is the p99 of GetPayment for one payment, at a slow fixed rate beside the load: it does
+nothing but wait for its turn on the event loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.bench.figures import Figure, figure, tell
+from loadtests.bench.ground import AUTHORIZE, GET, Ground, ground, salt
+from loadtests.bench.messages import authorize_bodies, get_bodies
+from loadtests.bench.parts import BenchFailed, Seen, put_load
+
+_MARKS = 10
+_IN_FLIGHT = 64
+_PROBE_PER_S = 50.0
+_FIRST = 1_000
+# What the goal compares: from a tenth of the way on, when caches are full.
+_FROM_MARK = 1
+
+
+@dataclass(slots=True)
+class Mark:
+    """How the server stood when so many payments were stored."""
+
+    payments: int
+    rss_kib: int
+    files: int
+    p99_ms: float
+    lag_p99_ms: float
+    cpu_us: float
+
+
+def rss_kib(pid: int) -> int:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise BenchFailed(f"process {pid} tells no VmRSS")
+
+
+def _batch(one: Ground, count: int, rate: float, probe_id: Path) -> tuple[Seen, Seen]:
+    """Authorizes `count` payments, and asks for one payment again and again beside it."""
+    job = one.job(AUTHORIZE, authorize_bodies())
+    job.count, job.seconds, job.warm_s, job.salt = count, 3_600.0, 0.0, salt()
+    job.watch_pids = [one.server.pid]
+    if rate:
+        job.rate = rate
+    else:
+        job.in_flight = _IN_FLIGHT
+    probe = one.job(GET, get_bodies())
+    probe.references, probe.cycle, probe.keyed = str(probe_id), True, False
+    probe.rate, probe.connections, probe.warm_s = _PROBE_PER_S, 1, 0.0
+    # Ends with the batch, or a little after; it is told when by how long such a batch takes.
+    probe.seconds = max(1.0, count / (rate or 1_500.0))
+    lag: list[Seen] = []
+    thread = threading.Thread(target=lambda: lag.append(put_load(probe, one.load_cores)))
+    thread.start()
+    seen = put_load(job, one.load_cores)
+    thread.join()
+    if not lag:
+        raise BenchFailed("the probe for loop lag failed")
+    return seen, lag[0]
+
+
+def soak(count: int, rate: float) -> list[Figure]:
+    """Measures."""
+    marks: list[Mark] = []
+    with ground() as one:
+        one.start_instant()
+        probe_id = one.room / "probe"
+        probe_id.write_text(one.payment().payment_id, "ascii")
+        first, _ = _batch(one, _FIRST, rate, probe_id)
+        for number in range(1, _MARKS + 1):
+            seen, lag = _batch(one, count // _MARKS, rate, probe_id)
+            pid = one.server.pid
+            files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            marks.append(
+                Mark(
+                    number * (count // _MARKS),
+                    rss_kib(pid),
+                    files,
+                    seen.latency_ms["p99"],
+                    lag.latency_ms["p99"],
+                    seen.cpu_us[0],
+                )
+            )
+        record = one.settings.store.path
+        stored = sqlite3.connect(f"file:{record}?mode=ro", uri=True)
+        (rows,) = stored.execute("SELECT count(*) FROM payments").fetchone()
+        stored.close()
+        size = record.stat().st_size
+    return _figures(first, marks, rows, size, count)
+
+
+def _figures(
+    first: Seen, marks: list[Mark], rows: int, size_bytes: int, count: int
+) -> list[Figure]:
+    found = []
+    for mark in marks:
+        at = f"at {mark.payments:,} payments"
+        found += [
+            figure(f"rss_mib_{mark.payments}", mark.rss_kib / 1_024, "MiB", at),
+            figure(f"files_{mark.payments}", mark.files, "files", at),
+            figure(f"p99_ms_{mark.payments}", mark.p99_ms, "ms", at),
+            figure(f"loop_lag_p99_ms_{mark.payments}", mark.lag_p99_ms, "ms", at),
+            figure(f"cpu_us_{mark.payments}", mark.cpu_us, "us", at),
+        ]
+    start, end = marks[_FROM_MARK - 1], marks[-1]
+    growth = (end.rss_kib - start.rss_kib) / start.rss_kib
+    slower = end.p99_ms / first.latency_ms["p99"]
+    between = f"between payment {start.payments:,} and {end.payments:,}"
+    found += [
+        figure("soak_rss_growth", growth, "ratio", between, "<= 0.01"),
+        figure("soak_files_growth", end.files - start.files, "files", between, "<= 0"),
+        figure("soak_p99_growth", slower, "ratio", f"last tenth to first {_FIRST:,}", "<= 1.2"),
+        figure("soak_cpu_growth", end.cpu_us / marks[0].cpu_us, "ratio", "last tenth to first"),
+        figure("soak_lost", count // _MARKS * _MARKS + _FIRST + 1 - rows, "payments", "", "== 0"),
+        figure("soak_bytes_per_payment", size_bytes / max(rows, 1), "bytes", "record's file"),
+    ]
+    return found
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(prog="loadtests.bench.soak", description=__doc__)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--rate", type=float, default=0.0, help="calls a second; 0: closed loop")
+    given = parser.parse_args()
+    tell(soak(max(given.count, _MARKS), given.rate))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Turnout: payment orchestration. One integration, the best provider for every payment."""

@@ -1,0 +1,200 @@
+"""The compiled routing core (Rust). Only `turnout.routing.engine` imports it.
+
+One crossing per call, no I/O, no clock and no randomness of its own: `now_ns` (nanoseconds of
+any clock, the same one in all calls) and `seed` are arguments. Clock readings may stand still,
+go back or be absurd; they then count as no time. All methods are safe to call from any thread.
+"""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+__all__ = ["Decision", "Permit", "Router", "RouterError", "__version__"]
+
+__version__: Final[str]
+
+class RouterError(Exception):
+    """What the core refuses. The text is for people.
+
+    `code` is one of invalid_config (the text names the key), invalid_facts, unknown_profile,
+    unknown_account, unknown_permit, corrupt_state, corrupt_record, other_snapshot, internal.
+    """
+
+    code: str
+
+@final
+class Decision:
+    """The ranked accounts for one payment. Immutable; nothing is converted before it is read."""
+
+    @property
+    def account_ids(self) -> list[str]:
+        """The eligible accounts, the one to try first in front."""
+    @property
+    def degraded(self) -> bool:
+        """No eligible account may be called as it should: the least ill stands first."""
+    @property
+    def snapshot_version(self) -> str:
+        """The configuration's content as 16 hex digits."""
+    @property
+    def now_ns(self) -> int:
+        """The time it was made at, as it was given."""
+    @property
+    def seed(self) -> int:
+        """The seed it was made with."""
+    def ranked(
+        self,
+    ) -> list[tuple[str, int, str, float, float, float, float, float, float, float, float | None]]:
+        """One row per account, best first.
+
+        Account id, tier, gate, score, propensity, approval, failure_rate, approval_sd,
+        latency_ms, fee_minor, approval_to_lead (at which the account's score would have equalled
+        the first one's; None where none is enough). The gate is healthy, probe, at_capacity,
+        rate_limited or breaker_open. The score
+        is what the profile's objective makes of the estimates (with objective "approval": the
+        probability that a call is approved); the propensity is the exact probability that this
+        account was ranked first.
+        """
+    def filtered(self) -> list[tuple[str, str, str]]:
+        """Account id, reason code, reason in words, for the profile's accounts that fell out."""
+    def record(self) -> bytes:
+        """All that the decision was made from, for `Router.replay`.
+
+        About 100 bytes, and 21 for each account.
+        """
+
+@final
+class Permit:
+    """The right to make one call at one account, to be finished exactly once."""
+
+    @property
+    def account_id(self) -> str:
+        """The account it is for."""
+    @property
+    def probe(self) -> bool:
+        """Whether this call tests an account whose breaker is half-open."""
+
+@final
+class Router:
+    """Eligibility, health, breakers, concurrency and choice over one configuration."""
+
+    def __new__(cls, config_json: bytes) -> Router:
+        """Compile a configuration.
+
+        Raises:
+            RouterError: invalid_config; the text names the key.
+        """
+    @property
+    def snapshot_version(self) -> str:
+        """The present configuration's content as 16 hex digits."""
+    @property
+    def segment_count(self) -> int:
+        """Segments in memory; bounded by `settings.health.max_segments`."""
+    @property
+    def segment_bytes(self) -> int:
+        """Bytes of what was learnt of segments: 20 for each (account x segment), and some."""
+    def reload(self, config_json: bytes) -> str:
+        """Switch to another configuration; accounts that stay keep all that was learnt.
+
+        Returns:
+            The new snapshot_version.
+
+        Raises:
+            RouterError: invalid_config; nothing has changed then.
+        """
+    def decide(
+        self,
+        profile_id: str,
+        *,
+        now_ns: int,
+        seed: int,
+        amount_minor: int | None = None,
+        currency: str | None = None,
+        method: str | None = None,
+        network: str | None = None,
+        funding: str | None = None,
+        bin: str | None = None,
+        issuer_country: str | None = None,
+        capabilities: Sequence[str] | None = None,
+        excluded: Sequence[str] | None = None,
+        no_exploring: bool = False,
+    ) -> Decision:
+        """Rank the profile's accounts for one payment. Only reads.
+
+        None means "unknown", which excludes no account unless the account says so. `seed` is
+        an unsigned 64-bit number, new for each payment. `bin` has at most 8 digits.
+        `no_exploring` takes the best by the estimates, without trying what is uncertain.
+
+        Raises:
+            RouterError: unknown_profile, invalid_facts.
+        """
+    def replay(self, record: bytes) -> Decision:
+        """Make a recorded decision again, byte for byte.
+
+        Raises:
+            RouterError: corrupt_record, other_snapshot.
+        """
+    def begin(
+        self,
+        account_id: str,
+        *,
+        now_ns: int,
+        decision: Decision | None = None,
+        required: bool = False,
+    ) -> tuple[Permit | None, str, str, float]:
+        """Ask to call an account.
+
+        Args:
+            account_id: The account.
+            now_ns: The time.
+            decision: The payment's decision, so that the issuer's answer can be learnt and a
+                degraded decision may call the least ill account.
+            required: The call can go nowhere else; it is counted, never refused.
+
+        Returns:
+            The permit; or None with the refusal (unknown_account, at_capacity, rate_limited,
+            probes_busy, breaker_open), the breaker's reason and the seconds until its next probe
+            (or until the rate allows a call).
+        """
+    def finish(self, permit: Permit, outcome: str, *, latency_ms: float, now_ns: int) -> None:
+        """End a call and learn from it.
+
+        Args:
+            permit: What `begin` gave.
+            outcome: approved, issuer_declined_soft, issuer_declined_hard, technical_error,
+                timeout or abandoned.
+            latency_ms: How long the call took.
+            now_ns: The time.
+
+        Raises:
+            RouterError: unknown_permit: it was finished before.
+            ValueError: the outcome is none of these.
+        """
+    def observe(self, account_id: str, record: bytes, outcome: str, *, now_ns: int) -> None:
+        """Learn an issuer's answer that came after its call had ended as a timeout.
+
+        Args:
+            account_id: The account that was called.
+            record: The record of the payment's decision.
+            outcome: As for `finish`; only the issuer's answers say anything here.
+            now_ns: The time.
+
+        Raises:
+            RouterError: unknown_account, corrupt_record.
+            ValueError: the outcome is none of `finish`'s.
+        """
+    def health(
+        self, *, now_ns: int
+    ) -> list[tuple[str, str, str, float, float, float, float, float, int, int, int]]:
+        """One row per account, in the configuration's order.
+
+        Account id, breaker phase (closed, open, half_open), reason, retry_in_s, approval,
+        answers (how many it rests on), failure_rate, latency_ms, in_flight, overdue,
+        max_in_flight (0: no cap).
+        """
+    def save(self) -> bytes:
+        """Everything learnt, with a version and a checksum."""
+    def restore(self, saved: bytes, *, now_ns: int) -> None:
+        """Put a saved state back; accounts that are gone or new do no harm.
+
+        Raises:
+            RouterError: corrupt_state; nothing has changed then.
+        """

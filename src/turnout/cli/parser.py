@@ -1,0 +1,110 @@
+"""The command line's words and its help."""
+
+from __future__ import annotations
+
+import argparse
+
+_OVERVIEW = """\
+Turnout takes payments in over gRPC and HTTP and takes each to the payment provider that
+is most likely to approve it.
+
+everything at once:
+  up            start the server, the HTTP edge and, where it is enabled, the sandbox
+  demo          a tour with simulated providers that checks what it claims, then ends
+
+the parts, each alone:
+  serve         the gRPC server, which keeps the record and the vault
+  edge          the HTTP edge: Envoy, JSON in and out
+  sandbox       simulated providers on loopback, with books of their own
+
+the record:
+  backup DIR    copy record and vault while they are in use, checked, without the master key
+  restore DIR   put a backup back, after everything in it was checked
+  ledger verify recompute the ledger from its beginning and compare all that follows it
+
+the configuration:
+  init          make a turnout.toml for local work, with secrets of its own
+  config check  say everything that is wrong with a turnout.toml, or that nothing is
+  reload        have the running server take over accounts, credentials and keys
+  version       say which version this is
+"""
+
+_EXAMPLES = """\
+examples:
+  turnout up                          start here; prints a first payment to try
+  turnout serve --config /etc/turnout/turnout.toml
+  TURNOUT_SERVER__PORT=50052 turnout serve
+  turnout reload                      after you have added an account
+  JSON=1 turnout demo                 the tour's figures for machines
+
+Everything that can be set: docs/operating/configuration.md
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="turnout",
+        description=_OVERVIEW,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="turnout COMMAND [--config FILE]",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+    for name, says in (
+        ("up", "Starts everything in the foreground; ctrl-C drains and stops it. Makes a "
+               "turnout.toml for local work where there is none."),
+        ("serve", "Serves gRPC. SIGTERM drains and ends; SIGHUP reads the configuration again."),
+        ("edge", "Runs Envoy in front of the gRPC server."),
+        ("sandbox", "Runs the simulated providers that the accounts on loopback point at."),
+        ("reload", "Checks the configuration and has the running server take it over."),
+    ):  # fmt: skip
+        _with_config(commands.add_parser(name, description=says))
+    init = commands.add_parser(
+        "init", description="Makes turnout.toml and its secrets; leaves alone what exists."
+    )
+    init.add_argument("directory", nargs="?", default=".", help="where (default: here)")
+    config = commands.add_parser("config", description="Looks at the configuration.")
+    checks = config.add_subparsers(dest="action", required=True, metavar="check")
+    _with_config(checks.add_parser("check", description="Says everything that is wrong."))
+    backup = commands.add_parser(
+        "backup", description="Copies record and vault into a new directory and checks what it "
+        "copied. The server may be running. The master key is not in it: keep that elsewhere."
+    )  # fmt: skip
+    backup.add_argument("directory", help="a new or empty directory")
+    _with_config(backup)
+    restore = commands.add_parser(
+        "restore", description="Puts a backup in the place of record and vault. The server must "
+        "be stopped."
+    )  # fmt: skip
+    restore.add_argument("directory", help="what `turnout backup` made")
+    restore.add_argument(
+        "--replace", action="store_true", help="move aside what is there instead of refusing"
+    )
+    _with_config(restore)
+    ledger = commands.add_parser("ledger", description="Looks at the ledger.")
+    looks = ledger.add_subparsers(dest="action", required=True, metavar="verify")
+    verify = looks.add_parser(
+        "verify",
+        description="Recomputes every sum and balance from the postings and names the first "
+        "difference. Only reads; the server may be running.",
+    )
+    _with_config(verify)
+    verify.add_argument(
+        "--record", metavar="FILE", help="another record than the configuration's, such as a copy"
+    )
+    demo = commands.add_parser(
+        "demo", description="Tours payments over the real faces against simulated providers."
+    )
+    demo.add_argument("--json", action="store_true", help="figures as JSON lines (or JSON=1)")
+    commands.add_parser("version", description="Says which version this is.")
+    return parser
+
+
+def _with_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default="turnout.toml",
+        help="the configuration (default: turnout.toml here)",
+    )

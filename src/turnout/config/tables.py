@@ -1,0 +1,121 @@
+"""The arrays of tables of turnout.toml: merchants, profiles, accounts and API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from turnout.config.options import option, required
+from turnout.domain.accounts import AmountLimit, Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MerchantTable:
+    """A business that is paid."""
+
+    id: str = required("`mer_` and 1 to 60 of a-z, A-Z, 0-9, _ and -; never change it.")
+    organisation: str = required("`org_...`: the organisation that the merchant belongs to.")
+    name: str = required("For people.")
+    default_profile: str = required("Id of the profile that serves requests which name none.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileTable:
+    """A merchant's settings for one shop or region: above all, its accounts in order."""
+
+    id: str = required("`pro_...`; never change it.")
+    merchant: str = required("Id of its merchant.")
+    tiers: tuple[tuple[str, ...], ...] = required(
+        'Account ids, for example [["acc_a", "acc_b"], ["acc_c"]]: accounts of one tier compete, '
+        "and a later tier is tried after all of the earlier ones."
+    )
+    max_attempts: int = option(
+        3, "Accounts that one payment may try.", unit="attempts", least=1, most=3
+    )
+    statement_descriptor: str = option(
+        "", "What payers read on their statement, where the payment says nothing else."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTable:
+    """A merchant's account at a provider."""
+
+    id: str = required("`acc_...`; never change it: webhook addresses and old payments name it.")
+    merchant: str = required("Id of its merchant.")
+    provider: str = required("Name of the connector, for example stripe or adyen.")
+    base_url: str = required(
+        "Where the provider's API is. https, or for a test account http on loopback."
+    )
+    live: bool = option(False, "Whether money is real. Live keys reach live accounts only.")
+    enabled: bool = option(
+        True, "Whether new payments may go there; captures and refunds always may."
+    )
+    credentials: Mapping[str, Secret] = option(
+        {}, "By the names that the connector documents, each as env:NAME or file:PATH."
+    )
+    webhook_secrets: tuple[Secret, ...] = option(
+        (),
+        "Newest first, each as env:NAME or file:PATH; two while one is being changed.",
+        most=2,
+    )
+    settings: Mapping[str, str] = option(
+        {}, "By the names that the connector documents; never secrets."
+    )
+    methods: frozenset[str] = option(frozenset({"card"}), "Payment methods it takes.")
+    networks: frozenset[str] = option(frozenset(), "Card networks it takes; empty is any.")
+    currencies: frozenset[str] = option(
+        frozenset(), "ISO 4217 codes of the currencies it takes; empty is any."
+    )
+    countries: frozenset[str] = option(
+        frozenset(), "ISO 3166-1 alpha-2 codes of the issuers' countries it takes; empty is any."
+    )
+    limits: Mapping[str, AmountLimit] = option(
+        {},
+        "By currency: { EUR = { min_minor = 50, max_minor = 100000 } }, in minor units; a "
+        "max_minor of 0 is none.",
+    )
+    multi_capture: bool = option(
+        False, "Whether the provider lets this account capture one authorization several times."
+    )
+    max_in_flight: int = option(
+        0, "Calls to the provider at once; 0 is no cap.", unit="calls", least=0, most=100_000
+    )
+    timeout_ms: int = option(
+        20_000, "Total time for one call to the provider.", unit="ms", least=100, most=120_000
+    )
+    connect_timeout_ms: int = option(
+        2_000, "Time to connect to the provider.", unit="ms", least=50, most=30_000
+    )
+    authorization_valid_h: int = option(
+        168,
+        "Hours until an uncaptured authorization expires, where the provider does not say.",
+        unit="h",
+        least=1,
+        most=8_760,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorKeyTable:
+    """The key of a person or tool that resolves reviews, for all merchants. It cannot pay."""
+
+    id: str = required("`opr_...`: stands with everything that is done with the key.")
+    name: str = required("Who has it, for people.")
+    sha256: str = required(
+        "SHA-256 of the key, 64 hexadecimal digits; `env:` and `file:` are resolved. Not an API "
+        "key's."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyTable:
+    """A merchant's API key, by its hash. A live key begins with sk_live_, a test key sk_test_."""
+
+    id: str = required("`key_...`: names the key in logs.")
+    merchant: str = required("Id of its merchant.")
+    sha256: str = required(
+        "Hexadecimal SHA-256 of the whole key, as it is or as env:NAME or file:PATH. The key "
+        "itself never stands here; it must be random (at least 24 bytes), not thought up."
+    )
+    live: bool = option(False, "Whether the key reaches live accounts; a test key never does.")

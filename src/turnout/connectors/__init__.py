@@ -1,0 +1,1 @@
+"""Adapters to providers' APIs: one folder per provider, one HTTP client for all of them."""

@@ -1,0 +1,221 @@
+"""What Adyen's answers mean.
+
+One rule above all: SUCCEEDED and DECLINED come only from bodies that say so of our own operation.
+Everything that is not understood is UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from turnout.connectors.adyen.codes import (
+    AVS_RESULTS,
+    CVC_RESULTS,
+    ERROR_CODES,
+    IN_PROGRESS_CODE,
+    REFUSAL_CODES,
+    SCALE,
+)
+from turnout.connectors.exchange import Answer
+from turnout.connectors.verdicts import AMOUNT_MAX, ID_MAX, declined, not_processed, unknown
+from turnout.domain.declines import DeclineCode, RetryAdvice
+from turnout.domain.outcomes import Outcome, OutcomeKind
+from turnout.domain.payment import AvsResult, CvcResult, NextAction
+
+Json = dict[str, Any]
+
+# refusalReasonRaw reads like `05 : Do not honor`; the code is what the issuer said.
+_RAW_CODE = re.compile(r"\s*([0-9A-Z]{1,4})\s*:")
+# avsResult and cvcResult read like `4 AVS not supported for this card type`.
+_LEADING_NUMBER = re.compile(r"\s*([0-9]{1,2})(?![0-9])")
+
+_DIGITS = re.compile(r"[0-9]{1,15}\Z")
+
+_AUTHORISED = frozenset({"Authorised", "PartiallyAuthorised"})
+_REFUSED = frozenset({"Refused", "Error", "Cancelled"})
+_ACTION = frozenset({"RedirectShopper", "IdentifyShopper", "ChallengeShopper"})
+_PENDING = frozenset({"Pending", "Received", "PresentToShopper"})
+
+
+def text(source: Json, name: str) -> str:
+    """A string field, or nothing."""
+    value = source.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def table(source: Json, name: str) -> Json:
+    """An object field, or an empty object."""
+    value = source.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def money(source: Json) -> tuple[int | None, str]:
+    """An Adyen amount in our minor units; None and "" where it cannot be read."""
+    amount = source.get("value")
+    currency = text(source, "currency").upper()
+    if type(amount) is not int or not 0 <= amount <= AMOUNT_MAX or len(currency) != 3:
+        return None, ""
+    scaled = SCALE.from_provider(amount, currency)
+    return (None, "") if scaled is None else (scaled, currency)
+
+
+def psp_reference(source: Json, name: str = "pspReference") -> str:
+    """A PSP reference, or nothing: it must be fit to stand in a URL."""
+    value = text(source, name)
+    return value if value.isascii() and value.isalnum() and len(value) < ID_MAX else ""
+
+
+def decline_of(code: str, message: str, more: Json, reference: str) -> Outcome:
+    """DECLINED from a refusalReasonCode (empty where none came) and the additionalData."""
+    unified: DeclineCode = DeclineCode.GENERIC
+    advice: RetryAdvice | None = None
+    if code in REFUSAL_CODES:
+        unified, advice = REFUSAL_CODES[code]
+    raw = _RAW_CODE.match(text(more, "refusalReasonRaw"))
+    return declined(
+        unified,
+        issuer_code=raw.group(1) if raw is not None else "",
+        advice_code=text(more, "merchantAdviceCode").split(":", 1)[0].strip()[:8],
+        provider_code=code,
+        provider_message=message,
+        advice=advice,
+        reference=reference,
+    )
+
+
+def add_checks(outcome: Outcome, more: Json) -> None:
+    """What the issuer said besides yes or no.
+
+    It comes only where the account has these fields switched on (Customer Area, Developers,
+    Additional data).
+    """
+    avs = _LEADING_NUMBER.match(text(more, "avsResult"))
+    if avs is not None:
+        outcome.avs_result = AVS_RESULTS.get(avs.group(1), AvsResult.UNKNOWN)
+    cvc = _LEADING_NUMBER.match(text(more, "cvcResult"))
+    if cvc is not None:
+        outcome.cvc_result = CVC_RESULTS.get(cvc.group(1), CvcResult.UNKNOWN)
+    outcome.network_transaction_id = text(more, "networkTxReference") or text(
+        more, "visaTransactionId"
+    )
+
+
+def payment_outcome(document: Json, operation_id: str) -> Outcome:
+    """The outcome of POST /payments, answered with 200."""
+    code = text(document, "resultCode")
+    if not code:
+        return unknown("garbage")
+    if text(document, "merchantReference") not in ("", operation_id):
+        return unknown("reference_mismatch")
+    reference = psp_reference(document)
+    more = table(document, "additionalData")
+    if code in _AUTHORISED:
+        outcome = _authorised(document, more, code == "PartiallyAuthorised")
+        if not reference:
+            return unknown("garbage")
+    elif code in _REFUSED:
+        if not reference and not text(document, "refusalReason"):
+            return unknown("garbage")
+        # A cancelled payment without a reason is one that the payer gave up (15, Cancelled).
+        why = text(document, "refusalReasonCode") or ("15" if code == "Cancelled" else "")
+        outcome = decline_of(why, text(document, "refusalReason"), more, reference)
+        add_checks(outcome, more)
+    elif code in _ACTION:
+        outcome = Outcome(OutcomeKind.REQUIRES_ACTION, next_action=_action(document))
+    elif code in _PENDING:
+        outcome = Outcome(OutcomeKind.PENDING, code.lower())
+    else:
+        outcome = unknown("unexpected_status")
+    outcome.provider_reference = reference
+    return outcome
+
+
+def _authorised(document: Json, more: Json, partially: bool) -> Outcome:
+    outcome = Outcome(OutcomeKind.SUCCEEDED)
+    amount = table(document, "amount")
+    if partially and _DIGITS.match(text(more, "authorisedAmountValue")):
+        # A partial approval tells its amount here; `amount` may repeat what was asked for.
+        amount = {
+            "value": int(text(more, "authorisedAmountValue")),
+            "currency": text(more, "authorisedAmountCurrency") or text(amount, "currency"),
+        }
+    if amount or partially:
+        outcome.amount_minor, outcome.currency = money(amount)
+        if outcome.amount_minor is None:
+            return unknown("amount_unreadable")
+    add_checks(outcome, more)
+    return outcome
+
+
+def _action(document: Json) -> NextAction:
+    """Where the payer must go; the kind is Adyen's own where it is not a redirect."""
+    action = table(document, "action")
+    kind = text(action, "type") or text(document, "resultCode")
+    url = text(action, "url")
+    if kind != "redirect" or not url.startswith(("https://", "http://")):
+        return NextAction(kind)
+    form = {name: value for name, value in table(action, "data").items() if isinstance(value, str)}
+    return NextAction("redirect", url, text(action, "method").upper() or "GET", form)
+
+
+def modification_outcome(document: Json, operation_id: str, payment: str) -> Outcome:
+    """The outcome of a capture, cancel, reversal or refund, answered with 201.
+
+    At best PENDING, for its result comes by webhook. `payment` is what the answer must name: the
+    payment's PSP reference, or for a cancel by reference our own operation id.
+    """
+    reference = psp_reference(document)
+    if text(document, "status") != "received" or not reference:
+        return unknown("garbage")
+    if text(document, "reference") not in ("", operation_id):
+        return unknown("reference_mismatch")
+    named = text(document, "paymentPspReference") or text(document, "paymentReference")
+    if named not in ("", payment):
+        return unknown("reference_mismatch")
+    outcome = Outcome(OutcomeKind.PENDING, "received", provider_reference=reference)
+    amount = table(document, "amount")
+    if amount:
+        outcome.amount_minor, outcome.currency = money(amount)
+        if outcome.amount_minor is None:
+            return unknown("amount_unreadable")
+    return outcome
+
+
+def error_outcome(answer: Answer, document: Json | None) -> Outcome:
+    """The outcome of an answer that is not the wanted one."""
+    status = answer.status
+    error = document or {}
+    if status < 400 or status >= 500:
+        return unknown(f"http_{status}" if status >= 300 else "garbage")
+    if answer.in_doubt:
+        return unknown(f"http_{status}_after_resend")
+    if status == 429:
+        return not_processed("rate_limited", retry_after_ms=answer.retry_after_ms)
+    kind = text(error, "errorType")
+    code = text(error, "errorCode")
+    if not kind and not code:
+        return unknown("garbage")
+    if code == IN_PROGRESS_CODE or status == 409:
+        return unknown("in_progress")
+    if status in (401, 403) or kind == "security":
+        return not_processed(f"http_{status}", account_fault=True)
+    if status not in (400, 422) or kind not in ("validation", "configuration"):
+        # `internal` is Adyen's own failure, whatever status it comes under.
+        return unknown(f"http_{status}")
+    unified = ERROR_CODES.get(code)
+    if unified is None and kind == "configuration":
+        return not_processed("account_misconfigured", account_fault=True)
+    return declined(
+        unified or DeclineCode.PROVIDER_REJECTED,
+        provider_code=code,
+        provider_message=text(error, "message"),
+        reference="",
+    )
+
+
+def no_answer(answer: Answer) -> Outcome | None:
+    """The outcome where no answer came, or None where one did."""
+    if not answer.failure:
+        return None
+    return unknown(answer.failure) if answer.in_doubt else not_processed(answer.failure)

@@ -1,0 +1,296 @@
+-- Reads each JSON request before the transcoder does, because the transcoder passes over fields
+-- that it does not know: a misspelt `capture_method` would silently capture at once. Whatever is
+-- wrong is answered with the field's name and never with its value.
+--
+-- Before this text stand three tables made from the contract (see strict_json.py):
+--   OPERATIONS  list of { verb, pattern, message, in_path }
+--   MESSAGES    message -> field -> { kind, of, list }
+--   ENUMS       enumeration -> name -> true
+
+local byte, find, match, sub = string.byte, string.find, string.match, string.sub
+
+local DEPTH_LIMIT = 32
+local STRING = { kind = "string" }
+local SPACE, QUOTE, BACKSLASH, COMMA, COLON = 32, 34, 92, 44, 58
+local OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST, LETTER_N = 123, 125, 91, 93, 110
+local INT_LIMIT = { int32 = "2147483647", int64 = "9223372036854775807" }
+
+-- A key is the caller's text. It is repeated only if it looks like a field's name; a long run of
+-- digits may be a card number at the wrong place.
+local function shown(key)
+  if #key <= 64 and key:find("^[%a_][%w_]*$") and not key:find("%d%d%d%d%d%d%d") then
+    return key
+  end
+  return "(a name that no field can have)"
+end
+
+local function fail(field, description)
+  error({ field = field, description = description }, 0)
+end
+
+local function inner(path, key)
+  return path == "" and key or path .. "." .. key
+end
+
+local Reader = {}
+Reader.__index = Reader
+
+function Reader:broken()
+  fail("body", "is not JSON: broken at byte " .. self.at)
+end
+
+-- Returns the byte of the next character that is no space and stands there; nil at the end.
+function Reader:peek()
+  local found = byte(self.text, self.at)
+  if found and found <= SPACE then
+    self.at = find(self.text, "[^ \t\r\n]", self.at) or #self.text + 1
+    found = byte(self.text, self.at)
+  end
+  return found
+end
+
+function Reader:take(character)
+  if self:peek() ~= character then
+    self:broken()
+  end
+  self.at = self.at + 1
+end
+
+-- Returns the characters between the quotes as they are written, escapes included.
+function Reader:string()
+  self:take(QUOTE)
+  local first = self.at
+  while true do
+    local stop = find(self.text, '["\\%c]', self.at)
+    if not stop then
+      self:broken()
+    end
+    local found = byte(self.text, stop)
+    if found == QUOTE then
+      self.at = stop + 1
+      return sub(self.text, first, stop - 1)
+    elseif found ~= BACKSLASH then
+      self.at = stop
+      self:broken()
+    end
+    self.at = stop + 2
+  end
+end
+
+-- Returns a number or one of true, false and null as it is written.
+function Reader:word()
+  self:peek()
+  local found = match(self.text, "^[%w%.%+%-]+", self.at)
+  if not found then
+    self:broken()
+  end
+  local known = found == "true" or found == "false" or found == "null"
+  if not known and not found:find("^%-?%d+%.?%d*[eE]?[%+%-]?%d*$") then
+    self:broken()
+  end
+  self.at = self.at + #found
+  return found
+end
+
+local function is_whole(digits, kind)
+  local body = digits:match("^%-?(%d+)$")
+  local limit = INT_LIMIT[kind]
+  return body and (#body < #limit or (#body == #limit and body <= limit))
+end
+
+function Reader:scalar(field, path)
+  if self:peek() == QUOTE then
+    local written = self:string()
+    if field.kind == "string" then
+      return
+    elseif field.kind == "enum" then
+      if not ENUMS[field.of][written] then
+        fail(path, "is not a name of " .. field.of)
+      end
+    elseif not INT_LIMIT[field.kind] then
+      fail(path, "must be a " .. field.kind)
+    elseif not is_whole(written, field.kind) then
+      fail(path, "must be a whole number that fits " .. field.kind)
+    end
+    return
+  end
+  local opening = self:peek()
+  if opening == OPEN_OBJECT or opening == OPEN_LIST then
+    fail(path, "must be a single value")
+  end
+  local word = self:word()
+  if word == "null" then
+    return
+  elseif INT_LIMIT[field.kind] then
+    if not is_whole(word, field.kind) then
+      fail(path, "must be a whole number that fits " .. field.kind)
+    end
+  elseif field.kind ~= "boolean" or (word ~= "true" and word ~= "false") then
+    fail(path, "must be a " .. (field.kind == "enum" and "string" or field.kind))
+  end
+end
+
+-- Calls `member(key)` at the value of each member of an object.
+function Reader:object(member)
+  self:take(OPEN_OBJECT)
+  if self:peek() == CLOSE_OBJECT then
+    self.at = self.at + 1
+    return
+  end
+  while true do
+    local key = self:string()
+    self:take(COLON)
+    member(key)
+    if self:peek() == CLOSE_OBJECT then
+      self.at = self.at + 1
+      return
+    end
+    self:take(COMMA)
+  end
+end
+
+function Reader:list(field, path, depth)
+  self:take(OPEN_LIST)
+  if self:peek() == CLOSE_LIST then
+    self.at = self.at + 1
+    return
+  end
+  local number = 0
+  while true do
+    self:value(field, path .. "[" .. number .. "]", depth)
+    number = number + 1
+    if self:peek() == CLOSE_LIST then
+      self.at = self.at + 1
+      return
+    end
+    self:take(COMMA)
+  end
+end
+
+function Reader:message(name, path, depth, in_path)
+  local fields = MESSAGES[name]
+  local seen = {}
+  self:object(function(key)
+    local here = inner(path, shown(key))
+    local field = fields[key]
+    if in_path and in_path[key] then
+      fail(here, "stands in the path already")
+    elseif not field then
+      fail(here, "is not a field of " .. name)
+    elseif seen[key] then
+      fail(here, "stands twice")
+    end
+    seen[key] = true
+    if not field.list then
+      self:value(field, here, depth + 1)
+    elseif self:peek() == OPEN_LIST then
+      self:list(field, here, depth + 1)
+    elseif self:peek() ~= LETTER_N or self:word() ~= "null" then
+      fail(here, "must be a list")
+    end
+  end)
+end
+
+function Reader:value(field, path, depth)
+  if depth > DEPTH_LIMIT then
+    fail("body", "is nested too deeply")
+  end
+  if field.kind ~= "message" and field.kind ~= "map" then
+    return self:scalar(field, path)
+  end
+  if self:peek() ~= OPEN_OBJECT then
+    if self:peek() == LETTER_N and self:word() == "null" then
+      return
+    end
+    fail(path, "must be an object")
+  end
+  if field.kind == "message" then
+    return self:message(field.of, path, depth)
+  end
+  local seen = {}
+  self:object(function(key)
+    local here = inner(path, shown(key))
+    if seen[key] then
+      fail(here, "stands twice")
+    end
+    seen[key] = true
+    self:scalar(STRING, here)
+  end)
+end
+
+local function check_body(text, operation)
+  local reader = setmetatable({ text = text, at = 1 }, Reader)
+  if reader:peek() == nil then
+    return
+  end
+  if reader:peek() ~= OPEN_OBJECT then
+    fail("body", "must be a JSON object")
+  end
+  reader:message(operation.message, "", 1, operation.in_path)
+  if reader:peek() ~= nil then
+    reader:broken()
+  end
+end
+
+local function operation_of(verb, path)
+  for _, operation in ipairs(OPERATIONS) do
+    if operation.verb == verb and path:find(operation.pattern) then
+      return operation
+    end
+  end
+  return nil
+end
+
+-- Headers that gRPC reads are the edge's to set. One that gRPC cannot parse would even spoil
+-- later calls on the connection that all callers share.
+local function clean_headers(headers)
+  local unwanted = {}
+  for name in pairs(headers) do
+    if name:sub(-4) == "-bin" or (name:sub(1, 5) == "grpc-" and name ~= "grpc-timeout") then
+      unwanted[#unwanted + 1] = name
+    end
+  end
+  for _, name in ipairs(unwanted) do
+    headers:remove(name)
+  end
+end
+
+local function check(handle)
+  local headers = handle:headers()
+  local deadline = headers:get("grpc-timeout")
+  if deadline and not (#deadline <= 9 and deadline:find("^%d+[HMSmun]$")) then
+    fail("grpc-timeout", "must be 1 to 8 digits and a unit: H, M, S, m, u or n")
+  end
+  if (headers:get("content-type") or ""):sub(1, 16) == "application/grpc" then
+    return
+  end
+  clean_headers(headers)
+  local path, query = headers:get(":path"):match("^([^?]*)(.*)$")
+  local operation = operation_of(headers:get(":method"), path)
+  if not operation then
+    return
+  end
+  if query ~= "" then
+    fail("query", "is not read here: fields stand in the body")
+  end
+  local body = handle:body()
+  if body then
+    check_body(body:getBytes(0, body:length()), operation)
+  end
+end
+
+function envoy_on_request(handle)
+  local fine, problem = pcall(check, handle)
+  if fine then
+    return
+  end
+  if type(problem) ~= "table" then
+    -- A defect of this script. The transcoder still checks types; say so and go on.
+    handle:logErr("strict_json: " .. tostring(problem))
+    return
+  end
+  local facts = handle:streamInfo():dynamicMetadata()
+  facts:set("turnout.edge", "field", problem.field)
+  facts:set("turnout.edge", "description", problem.description)
+  handle:respond({ [":status"] = "400" }, "")
+end

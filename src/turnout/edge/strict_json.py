@@ -1,0 +1,105 @@
+"""The Lua filter that refuses JSON with unknown fields or wrong types, and names the field.
+
+Envoy's transcoder passes over unknown fields and has no option against it, and its messages about
+wrong types quote the value. The filter knows the contract through tables that are made here.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
+
+_Field = descriptor_pb2.FieldDescriptorProto
+
+_KINDS = {
+    _Field.TYPE_STRING: "string",
+    _Field.TYPE_BYTES: "string",
+    _Field.TYPE_BOOL: "boolean",
+    _Field.TYPE_INT32: "int32",
+    _Field.TYPE_INT64: "int64",
+}
+
+
+def source(image: descriptor_pb2.FileDescriptorSet) -> str:
+    """Return the filter's Lua text for the contract in `image`."""
+    ours = [file for file in image.file if file.package == "turnout.v1"]
+    messages = {message.name: message for file in ours for message in file.message_type}
+    enums = {enum.name: enum for file in ours for enum in file.enum_type}
+    operations: list[str] = []
+    reached: set[str] = set()
+    for file in ours:
+        for service in file.service:
+            for method in service.method:
+                operations += _operations(method)
+                if method.options.Extensions[annotations_pb2.http].body == "*":
+                    _reach(_short(method.input_type), messages, reached)
+    lines = ["local OPERATIONS = {", *operations, "}", "local MESSAGES = {"]
+    used_enums: set[str] = set()
+    for name in sorted(reached):
+        lines.append(f"  {name} = {{")
+        for field in messages[name].field:
+            lines.append(f"    {field.name} = {_field(messages[name], field)},")
+            if field.type == _Field.TYPE_ENUM:
+                used_enums.add(_short(field.type_name))
+        lines.append("  },")
+    lines += ["}", "local ENUMS = {"]
+    for name in sorted(used_enums):
+        values = ", ".join(f"{value.name} = true" for value in enums[name].value)
+        lines.append(f"  {name} = {{ {values} }},")
+    lines += ["}", ""]
+    script = files("turnout.edge").joinpath("strict_json.lua").read_text(encoding="utf-8")
+    return "\n".join(lines) + script
+
+
+def _operations(method: descriptor_pb2.MethodDescriptorProto) -> list[str]:
+    """Return the Lua table of each HTTP rule whose body is the whole request."""
+    rule = method.options.Extensions[annotations_pb2.http]
+    found = []
+    for binding in (rule, *rule.additional_bindings):
+        if binding.body != "*":
+            continue
+        verb = str(binding.WhichOneof("pattern"))
+        path = str(getattr(binding, verb))
+        variables = re.findall(r"{(\w+)}", path)
+        # Lua's patterns escape with %, and have no other special character in our paths.
+        pattern = re.sub(r"{\w+}", "[^/]+", re.sub(r"[.\-+]", r"%\g<0>", path))
+        in_path = ", ".join(f"{name} = true" for name in variables)
+        found.append(
+            f'  {{ verb = "{verb.upper()}", pattern = "^{pattern}$", '
+            f'message = "{_short(method.input_type)}", in_path = {{ {in_path} }} }},'
+        )
+    return found
+
+
+def _reach(
+    name: str, messages: dict[str, descriptor_pb2.DescriptorProto], reached: set[str]
+) -> None:
+    if name in reached or name not in messages:
+        return
+    reached.add(name)
+    for field in messages[name].field:
+        _reach(_short(field.type_name), messages, reached)
+
+
+def _field(message: descriptor_pb2.DescriptorProto, field: _Field) -> str:
+    """Return the Lua table that describes one field."""
+    short = _short(field.type_name)
+    if any(nested.name == short and nested.options.map_entry for nested in message.nested_type):
+        return '{ kind = "map" }'
+    if field.type_name == ".google.protobuf.Timestamp":
+        kind = 'kind = "string"'
+    elif field.type == _Field.TYPE_MESSAGE:
+        kind = f'kind = "message", of = "{short}"'
+    elif field.type == _Field.TYPE_ENUM:
+        kind = f'kind = "enum", of = "{short}"'
+    else:
+        kind = f'kind = "{_KINDS[field.type]}"'
+    many = ", list = true" if field.label == _Field.LABEL_REPEATED else ""
+    return f"{{ {kind}{many} }}"
+
+
+def _short(full_name: str) -> str:
+    return full_name.rpartition(".")[2]

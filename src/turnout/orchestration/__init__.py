@@ -1,0 +1,1 @@
+"""What happens to a payment: claims, cascade, settling, recovery. Knows no proto, no provider."""

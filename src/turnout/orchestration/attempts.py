@@ -1,0 +1,316 @@
+"""Attempts: the cascade of one payment over its ranked accounts.
+
+It moves on only where it is known that no money moved: the request was refused before it was sent
+or taken up, or the decline is soft. An unknown outcome ends it for good; recovery then asks, waits
+or reverses at the same account. Every attempt is in the record before its provider hears of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+
+from turnout.domain import ids
+from turnout.domain.accounts import Account, Profile
+from turnout.domain.cards import CardFacts
+from turnout.domain.errors import Overloaded, StateConflict
+from turnout.domain.operation import Operation, OperationKind, OperationState
+from turnout.domain.outcomes import Outcome, OutcomeKind
+from turnout.domain.payment import Payment, PaymentStatus
+from turnout.orchestration.change import Change
+from turnout.orchestration.idempotency import Run
+from turnout.orchestration.parts import Parts
+from turnout.orchestration.routes import Decision, facts_of, profile_key, summary_of
+from turnout.ports import (
+    AuthorizeRequest,
+    DecisionRecord,
+    Reveal,
+    StoreUnavailable,
+    VersionConflict,
+)
+from turnout.routing.engine import Permit, Refusal, RoutingOutcome
+
+log = logging.getLogger(__name__)
+
+_MS = 1_000_000
+
+
+class Cascade:
+    """Takes one payment to a provider, and to the next where that is safe."""
+
+    def __init__(self, parts: Parts, answer_margin_ms: int = 50) -> None:
+        self._parts = parts
+        self._margin_ns = answer_margin_ms * _MS
+
+    async def authorize(
+        self,
+        run: Run,
+        payment: Payment,
+        profile: Profile,
+        facts: CardFacts,
+        reveal: Reveal,
+        *,
+        insert: bool,
+        seal: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Decides, writes ahead, attempts, settles, and resolves the run.
+
+        Args:
+            run: the call; its claim is written with the first attempt.
+            payment: new, or loaded and to be confirmed. Its status is set here.
+            profile: whose accounts to choose among.
+            facts: what may be known of the card.
+            reveal: the capability to see it.
+            insert: the payment is not in the record yet.
+            seal: submits the vault's own commit of the card, awaited before anything is sent.
+
+        Raises:
+            StateConflict: no account can take the payment; nothing was stored.
+            Overloaded: every account that could is at its limit; nothing was stored.
+            ClaimTaken, MerchantReferenceTaken, VersionConflict, StoreUnavailable: nothing was
+                stored or sent.
+        """
+        parts = self._parts
+        clock = parts.mint.clock
+        now_ns = clock.now_ns()
+        decision = parts.engine.decide(
+            profile_key(profile.profile_id, payment.live),
+            facts_of(payment.amount_minor, payment.currency, facts),
+            decision_id=parts.mint.new(ids.DECISION, now_ns),
+            now_ns=now_ns,
+            seed=parts.mint.random.seed(),
+        )
+        candidates = iter(decision.account_ids)
+        taken = self._take(decision, candidates)
+        if taken is None:
+            raise _no_account(decision)
+        account, permit = taken
+        try:
+            operation, unsealed = await self._write_ahead(
+                run, payment, decision, account, insert=insert, seal=seal
+            )
+        except BaseException:
+            self._give_back(permit)
+            raise
+        if unsealed is not None:
+            self._give_back(permit)
+            await parts.settle(payment, operation.operation_id, unsealed, run=run)
+            return
+        await self._attempts(
+            run, payment, profile, facts, reveal, decision, candidates, operation, account, permit
+        )
+
+    async def _write_ahead(
+        self,
+        run: Run,
+        payment: Payment,
+        decision: Decision,
+        account: Account,
+        *,
+        insert: bool,
+        seal: Callable[[], Awaitable[None]] | None,
+    ) -> tuple[Operation, Outcome | None]:
+        """Makes claim, payment, decision and first attempt durable, and the card beside them.
+
+        Returns:
+            The first attempt; and an outcome where the card could not be kept, so that nothing
+            may be sent.
+        """
+        parts = self._parts
+        change = Change(payment, parts.mint)
+        if not insert:
+            payment.move(PaymentStatus.PROCESSING, change.now_ns)
+            payment.decline = None
+        payment.decision = summary_of(decision, payment.config_version)
+        operation = self._add_attempt(change, account, run)
+        unit = change.unit(
+            parts.encoder,
+            claim=run.claim(payment.payment_id, operation.operation_id),
+            decision=DecisionRecord(
+                decision.decision_id,
+                payment.merchant_id,
+                payment.payment_id,
+                change.now_ns,
+                decision.record(),
+            ),
+            answer=False,
+            insert=insert,
+        )
+        committed = parts.store.commit(unit)
+        sealed = seal() if seal is not None else None
+        try:
+            await run.begin(committed, lambda: parts.encoder.payment(payment))
+        finally:
+            unsealed = None
+            if sealed is not None:
+                try:
+                    await sealed
+                except StoreUnavailable as error:
+                    log.error("a card could not be kept: %s", error)
+                    unsealed = Outcome(OutcomeKind.NOT_PROCESSED, reason="vault_unavailable")
+        return operation, unsealed
+
+    async def _attempts(
+        self,
+        run: Run,
+        payment: Payment,
+        profile: Profile,
+        facts: CardFacts,
+        reveal: Reveal,
+        decision: Decision,
+        candidates: Iterator[str],
+        operation: Operation,
+        account: Account,
+        permit: Permit,
+    ) -> None:
+        """The attempts themselves; the first one is in the record already."""
+        made = 1
+        while True:
+            outcome = await self._send(run, payment, operation, account, permit, facts, reveal)
+            following = None
+            if made < profile.max_attempts and self._may_go_on(run, outcome):
+                following = self._take(decision, candidates)
+            if following is None:
+                await self._parts.settle(payment, operation.operation_id, outcome, run=run)
+                return
+            moved = await self._move_on(run, payment, operation, outcome, following)
+            if moved is None:
+                payment = await self._parts.read_again(payment.payment_id, run)
+                await self._parts.settle(payment, operation.operation_id, outcome, run=run)
+                return
+            operation = moved
+            account, permit = following
+            made += 1
+
+    async def _move_on(
+        self,
+        run: Run,
+        payment: Payment,
+        operation: Operation,
+        outcome: Outcome,
+        following: tuple[Account, Permit],
+    ) -> Operation | None:
+        """Settles a failed attempt and writes the next one ahead, in one commit.
+
+        Returns:
+            The next attempt; None where the payment was changed by somebody else meanwhile (a
+            webhook, a recovery), so that it is no longer known that no money moved, or where
+            the record cannot be written now; the outcome is then still to be settled.
+        """
+        account, permit = following
+        change = Change(payment, self._parts.mint)
+        self._parts.settler.settle(change, operation, outcome, conclude=False)
+        operation.claim = None
+        following_attempt = self._add_attempt(change, account, run)
+        try:
+            await self._parts.store.commit(change.unit(self._parts.encoder, answer=False))
+        except (VersionConflict, StoreUnavailable):
+            self._give_back(permit)
+            return None
+        except BaseException:
+            self._give_back(permit)
+            raise
+        return following_attempt
+
+    def _may_go_on(self, run: Run, outcome: Outcome) -> bool:
+        """Whether no money moved for certain, and the caller is still there to be served."""
+        if outcome.kind is OutcomeKind.NOT_PROCESSED:
+            known = True
+        else:
+            known = (
+                outcome.kind is OutcomeKind.DECLINED
+                and outcome.decline is not None
+                and outcome.decline.soft
+            )
+        left_ns = run.caller.deadline_ns - self._margin_ns - self._parts.mint.clock.monotonic_ns()
+        return known and not run.answered and not run.late and left_ns > 0
+
+    def _take(
+        self, decision: Decision, candidates: Iterator[str]
+    ) -> tuple[Account, Permit] | None:
+        """The next account that may be called now, with its permit."""
+        parts = self._parts
+        now_ns = parts.mint.clock.now_ns()
+        for account_id in candidates:
+            account = parts.directory.accounts.get(account_id)
+            if account is None or account.provider not in parts.directory.connectors:
+                continue
+            permit = parts.engine.begin(account_id, now_ns=now_ns, decision=decision)
+            if not isinstance(permit, Refusal):
+                return account, permit
+        return None
+
+    def _give_back(self, permit: Permit) -> None:
+        self._parts.engine.finish(
+            permit,
+            RoutingOutcome.ABANDONED,
+            latency_ms=0.0,
+            now_ns=self._parts.mint.clock.now_ns(),
+        )
+
+    def _add_attempt(self, change: Change, account: Account, run: Run) -> Operation:
+        payment = change.payment
+        operation = Operation(
+            self._parts.mint.new(ids.ATTEMPT, change.now_ns),
+            payment.payment_id,
+            payment.merchant_id,
+            OperationKind.AUTHORIZE,
+            len(payment.operations) + 1,
+            account.account_id,
+            account.provider,
+            payment.amount_minor,
+            payment.currency,
+            OperationState.SENDING,
+            change.now_ns,
+            change.now_ns,
+            claim=run.key,
+        )
+        operation.check_at_ns = self._parts.schedule.sent_before_ns(operation)
+        change.add(operation)
+        return operation
+
+    async def _send(
+        self,
+        run: Run,
+        payment: Payment,
+        operation: Operation,
+        account: Account,
+        permit: Permit,
+        facts: CardFacts,
+        reveal: Reveal,
+    ) -> Outcome:
+        parts = self._parts
+        request = AuthorizeRequest(
+            operation.operation_id,
+            payment.payment_id,
+            payment.merchant_reference,
+            operation.amount_minor,
+            operation.currency,
+            payment.capture_method,
+            facts,
+            reveal,
+            payment.details,
+            parts.mint.clock.monotonic_ns() + account.timeout_ms * _MS,
+        )
+        connector = parts.directory.connectors[account.provider]
+        return await parts.call(
+            operation, permit, lambda: connector.authorize(account, request), run
+        )
+
+
+def _no_account(decision: Decision) -> StateConflict | Overloaded:
+    if decision.account_ids:
+        return Overloaded(
+            "ACCOUNTS_BUSY",
+            "every account that could take this payment is at its limit of calls or still closed "
+            "after failures; nothing was stored, call again shortly",
+            retry_after_ms=1_000,
+        )
+    reasons = {one.account_id: one.text for one in decision.filtered}
+    told = "; ".join(f"{name}: {text}" for name, text in reasons.items())
+    return StateConflict(
+        "NO_ELIGIBLE_ACCOUNT",
+        f"no account of this profile can take this payment ({told or 'it has no accounts'}); "
+        "change the payment, or the accounts in turnout.toml",
+        metadata=reasons,
+    )

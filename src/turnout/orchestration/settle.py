@@ -1,0 +1,484 @@
+"""The one place where a provider's answer changes a payment, by whichever road it came.
+
+Synchronous answers, inquiries and webhooks all end here as an Outcome. Settling is idempotent and
+takes answers in any order: what is already known is never made less known, a success is taken back
+only by an outcome that says so (`reverses`), and an answer that contradicts the record goes to a
+person instead of being believed.
+"""
+
+from __future__ import annotations
+
+from turnout.domain.declines import Decline, DeclineCode, decline
+from turnout.domain.events import EventType
+from turnout.domain.ledger import LedgerKind
+from turnout.domain.operation import Operation, OperationKind, OperationState
+from turnout.domain.outcomes import Outcome, OutcomeKind
+from turnout.domain.payment import (
+    CAPTURABLE,
+    AvsResult,
+    CaptureMethod,
+    CvcResult,
+    Payment,
+    PaymentStatus,
+)
+from turnout.domain.reviews import (
+    AMOUNT_MISMATCH,
+    CURRENCY_MISMATCH,
+    LATE_SUCCESS,
+    NO_ROOM,
+    OVER_REFUNDED,
+    has_room,
+    over_refunded,
+    under_review,
+)
+from turnout.orchestration.change import Change
+from turnout.orchestration.schedule import Schedule
+
+_S = OperationState
+_SETTLED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.NOT_PROCESSED, _S.NEEDS_REVIEW})
+_UNDECIDED = frozenset({PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION})
+
+
+# Why an operation failed whose success was taken back: that success may still be told, again or
+# for the first time.
+_TAKEN_BACK = "taken_back"
+
+
+class Settler:
+    """Applies outcomes to payments. Pure: it only changes what it is given."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+
+    def settle(
+        self,
+        change: Change,
+        operation: Operation,
+        outcome: Outcome,
+        *,
+        conclude: bool = True,
+        reverses: bool = False,
+        occurred_at_ns: int = 0,
+    ) -> None:
+        """Brings `operation` and its payment up to what `outcome` says.
+
+        Args:
+            change: collects what changes; stays clean where the outcome says nothing new.
+            operation: one of the payment's operations.
+            outcome: what is now known of it.
+            conclude: a failed authorization ends the payment; False while the cascade goes on.
+            reverses: the outcome takes back a success that was told earlier.
+            occurred_at_ns: when it happened, as the provider tells; 0 for just now.
+        """
+        if reverses:
+            self._reverse(change, operation, outcome)
+            return
+        if operation.state in _SETTLED:
+            self._late(change, operation, outcome, occurred_at_ns)
+            return
+        if outcome.provider_reference:
+            operation.provider_reference = outcome.provider_reference
+        if outcome.provider_state:
+            operation.provider_state.update(outcome.provider_state)
+        kind = outcome.kind
+        if kind is OutcomeKind.SUCCEEDED:
+            if _mismatch(operation, outcome):
+                self.review(change, operation, _mismatch(operation, outcome))
+            else:
+                self._succeed(change, operation, outcome)
+        elif kind is OutcomeKind.DECLINED:
+            operation.decline = outcome.decline or decline(DeclineCode.GENERIC)
+            self._fail(change, operation, _S.FAILED, outcome.reason, conclude)
+        elif kind is OutcomeKind.NOT_PROCESSED:
+            self._fail(change, operation, _S.NOT_PROCESSED, outcome.reason, conclude)
+        else:
+            self._wait(change, operation, outcome)
+
+    def resolve(self, change: Change, operation: Operation, outcome: Outcome) -> None:
+        """Settles an operation under review by what a person found out.
+
+        Args:
+            change: collects what changes.
+            operation: its state is `needs_review`, and the payment can take the outcome.
+            outcome: SUCCEEDED, DECLINED or NOT_PROCESSED.
+        """
+        if outcome.provider_reference:
+            operation.provider_reference = outcome.provider_reference
+        if outcome.kind is OutcomeKind.SUCCEEDED:
+            self._succeed(change, operation, outcome)
+        elif outcome.kind is OutcomeKind.DECLINED:
+            operation.decline = outcome.decline or decline(DeclineCode.GENERIC)
+            self._fail(change, operation, _S.FAILED, outcome.reason, True)
+        else:
+            self._fail(change, operation, _S.NOT_PROCESSED, outcome.reason, True)
+
+    # --- nothing final yet ---------------------------------------------------------------
+
+    def _wait(self, change: Change, operation: Operation, outcome: Outcome) -> None:
+        payment, now_ns = change.payment, change.now_ns
+        was_sending = operation.state is _S.SENDING
+        if outcome.kind is OutcomeKind.UNKNOWN:
+            if was_sending:
+                operation.move(_S.UNKNOWN, now_ns)
+            operation.reason = outcome.reason
+        elif outcome.kind is OutcomeKind.PENDING:
+            if operation.state is not _S.REQUIRES_ACTION or not payment.next_action:
+                operation.move(_S.PENDING, now_ns)
+            operation.reason = outcome.reason
+        else:
+            operation.move(_S.REQUIRES_ACTION, now_ns)
+            if operation.kind is OperationKind.AUTHORIZE and payment.status in _UNDECIDED:
+                first = payment.status is not PaymentStatus.REQUIRES_ACTION
+                payment.move(PaymentStatus.REQUIRES_ACTION, now_ns)
+                payment.next_action = outcome.next_action
+                payment.account_id = operation.account_id
+                payment.provider_reference = operation.provider_reference
+                if first:
+                    change.tell(EventType.PAYMENT_REQUIRES_ACTION, operation)
+        if was_sending or operation.check_at_ns <= now_ns:
+            # A look that is still to come stays where it is: a caller who asks again and again
+            # must not put off what only recovery does.
+            operation.check_at_ns = self._schedule.next_check_ns(
+                operation, now_ns, outcome.retry_after_ms
+            )
+        change.touch(operation)
+
+    # --- success -------------------------------------------------------------------------
+
+    def _succeed(self, change: Change, operation: Operation, outcome: Outcome) -> None:
+        if operation.kind is OperationKind.CAPTURE and not has_room(change.payment, operation):
+            # The rest was given up meanwhile, by an expiry or at the provider's own desk.
+            self.review(change, operation, NO_ROOM)
+            return
+        operation.check_at_ns = 0
+        operation.reason = ""
+        operation.move(_S.SUCCEEDED, change.now_ns)
+        change.touch(operation)
+        if operation.kind is OperationKind.AUTHORIZE:
+            self._authorized(change, operation, outcome)
+        elif operation.kind is OperationKind.CAPTURE:
+            self._captured(change, operation)
+        elif operation.kind is OperationKind.CANCEL:
+            self._canceled(change, operation)
+        else:
+            change.payment.retotal()
+            change.post(LedgerKind.REFUND, operation, operation.amount_minor)
+            change.tell(EventType.REFUND_SUCCEEDED, operation)
+
+    def _authorized(self, change: Change, operation: Operation, outcome: Outcome) -> None:
+        payment, now_ns = change.payment, change.now_ns
+        others = [
+            one
+            for one in payment.of_kind(OperationKind.AUTHORIZE)
+            if one.state is _S.SUCCEEDED and one is not operation
+        ]
+        if others or payment.status not in _UNDECIDED:
+            # Two approvals for one payment, or one after it had ended: nobody may guess.
+            operation.move(_S.NEEDS_REVIEW, now_ns)
+            self._flag(change, operation, "approved_after_the_payment_had_ended")
+            return
+        payment.account_id = operation.account_id
+        payment.provider_reference = operation.provider_reference
+        payment.next_action = None
+        payment.decline = None
+        _take_facts(payment, outcome)
+        if not payment.capture_before_ns and payment.capture_method is CaptureMethod.MANUAL:
+            payment.capture_before_ns = self._schedule.capture_before_ns(
+                operation.account_id, now_ns
+            )
+        change.post(LedgerKind.AUTHORIZATION, operation, operation.amount_minor)
+        if payment.capture_method is CaptureMethod.AUTOMATIC:
+            change.post(LedgerKind.CAPTURE, operation, operation.amount_minor)
+            payment.move(PaymentStatus.SUCCEEDED, now_ns)
+            change.tell(EventType.PAYMENT_CAPTURED, operation)
+        else:
+            payment.move(PaymentStatus.REQUIRES_CAPTURE, now_ns)
+            change.tell(EventType.PAYMENT_AUTHORIZED, operation)
+        payment.retotal()
+
+    def _captured(self, change: Change, operation: Operation) -> None:
+        payment = change.payment
+        payment.retotal()
+        change.post(LedgerKind.CAPTURE, operation, operation.amount_minor)
+        self._conclude_captures(change, operation)
+        change.tell(
+            EventType.PAYMENT_CAPTURED
+            if payment.status is PaymentStatus.SUCCEEDED
+            else EventType.PAYMENT_PARTIALLY_CAPTURED,
+            operation,
+        )
+
+    def _conclude_captures(self, change: Change, operation: Operation) -> None:
+        """After a capture was settled: where the payment now stands."""
+        payment, now_ns = change.payment, change.now_ns
+        if payment.status is PaymentStatus.CANCELED:
+            return
+        final = any(
+            one.final and one.state is _S.SUCCEEDED
+            for one in payment.of_kind(OperationKind.CAPTURE)
+        )
+        rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
+        if payment.pending_capture_minor == 0 and (final or rest == 0):
+            change.post(LedgerKind.RELEASE, operation, rest)
+            payment.released_minor += rest
+            payment.move(PaymentStatus.SUCCEEDED, now_ns)
+        elif payment.captured_minor > 0 and payment.status is not PaymentStatus.SUCCEEDED:
+            payment.move(PaymentStatus.PARTIALLY_CAPTURED, now_ns)
+
+    def _canceled(self, change: Change, operation: Operation) -> None:
+        payment, now_ns = change.payment, change.now_ns
+        if payment.status in CAPTURABLE:
+            self.release_rest(change, operation)
+            if payment.captured_minor:
+                payment.move(PaymentStatus.SUCCEEDED, now_ns)
+                change.tell(EventType.PAYMENT_CAPTURED, operation)
+            else:
+                payment.cancellation_reason = _reason(operation)
+                payment.move(PaymentStatus.CANCELED, now_ns)
+                change.tell(EventType.PAYMENT_CANCELED, operation)
+            return
+        if payment.status not in _UNDECIDED:
+            return
+        self._undo_attempt(change, operation)
+
+    def _undo_attempt(self, change: Change, operation: Operation) -> None:
+        """A cancel of an authorization that waited for the payer, or whose outcome was unknown."""
+        payment, now_ns = change.payment, change.now_ns
+        reason = _reason(operation)
+        code = {
+            "abandoned": DeclineCode.ABANDONED_BY_CUSTOMER,
+            "outcome_reversed": DeclineCode.OUTCOME_REVERSED,
+        }.get(reason)
+        for attempt in payment.of_kind(OperationKind.AUTHORIZE):
+            if attempt.open:
+                attempt.decline = decline(code or DeclineCode.OUTCOME_REVERSED)
+                attempt.check_at_ns = 0
+                attempt.move(_S.FAILED, now_ns)
+                change.touch(attempt)
+                if code is not None:
+                    self.conclude_declined(change, attempt.decline)
+        if code is None:
+            payment.next_action = None
+            payment.cancellation_reason = reason
+            payment.move(PaymentStatus.CANCELED, now_ns)
+            change.tell(EventType.PAYMENT_CANCELED, operation)
+
+    def release_rest(self, change: Change, operation: Operation) -> None:
+        """Gives up what is authorized, not captured and not bound by a capture under way."""
+        payment = change.payment
+        rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
+        change.post(LedgerKind.RELEASE, operation, rest)
+        payment.released_minor += rest
+
+    # --- failure -------------------------------------------------------------------------
+
+    def _fail(
+        self,
+        change: Change,
+        operation: Operation,
+        state: OperationState,
+        reason: str,
+        conclude: bool,
+    ) -> None:
+        payment = change.payment
+        operation.check_at_ns = 0
+        operation.reason = reason
+        operation.move(state, change.now_ns)
+        change.touch(operation)
+        if operation.kind is OperationKind.AUTHORIZE:
+            if conclude:
+                self.conclude_declined(
+                    change, operation.decline or decline(DeclineCode.PROVIDER_UNAVAILABLE)
+                )
+            return
+        if operation.decline is None:
+            operation.decline = decline(DeclineCode.PROVIDER_UNAVAILABLE)
+        payment.retotal()
+        if operation.kind is OperationKind.CAPTURE:
+            self._conclude_captures(change, operation)
+            change.tell(EventType.PAYMENT_CAPTURE_FAILED, operation)
+        elif operation.kind is OperationKind.CANCEL:
+            self._cancel_failed(change, operation)
+        else:
+            change.post(LedgerKind.REFUND_FAILED, operation, operation.amount_minor)
+            change.tell(EventType.REFUND_FAILED, operation)
+
+    def _cancel_failed(self, change: Change, operation: Operation) -> None:
+        payment = change.payment
+        change.tell(EventType.PAYMENT_CANCEL_FAILED, operation)
+        if payment.status not in _UNDECIDED or _reason(operation) != "outcome_reversed":
+            return
+        for attempt in payment.of_kind(OperationKind.AUTHORIZE):
+            if not attempt.open:
+                continue
+            if operation.reason == "authorization_not_found":
+                # The provider knows of no such authorization, so there was nothing to reverse.
+                self._fail(change, attempt, _S.NOT_PROCESSED, "not_found", True)
+            else:
+                attempt.check_at_ns = self._schedule.next_check_ns(attempt, change.now_ns)
+                change.touch(attempt)
+
+    def conclude_declined(self, change: Change, why: Decline) -> None:
+        """Ends an undecided payment without money: failed, or asking for another method."""
+        payment = change.payment
+        if payment.status not in _UNDECIDED:
+            return
+        payment.decline = why
+        payment.next_action = None
+        payment.move(
+            PaymentStatus.REQUIRES_PAYMENT_METHOD
+            if payment.confirmed_separately
+            else PaymentStatus.FAILED,
+            change.now_ns,
+        )
+        change.tell(EventType.PAYMENT_FAILED)
+        change.touch()
+
+    # --- what comes after the end --------------------------------------------------------
+
+    def _late(
+        self, change: Change, operation: Operation, outcome: Outcome, occurred_at_ns: int
+    ) -> None:
+        """An answer to an operation that was settled already."""
+        payment = change.payment
+        if operation.state is _S.SUCCEEDED:
+            if outcome.kind is OutcomeKind.SUCCEEDED:
+                if _mismatch(operation, outcome):
+                    self._flag(change, operation, _mismatch(operation, outcome))
+                elif operation.kind is OperationKind.AUTHORIZE and _take_facts(payment, outcome):
+                    change.touch(operation)
+            return
+        if outcome.kind is not OutcomeKind.SUCCEEDED:
+            return
+        if operation.state is _S.NEEDS_REVIEW:
+            if _mismatch(operation, outcome):
+                # A person has it already, and this is no reason to take it away.
+                return
+            if payment.status in _UNDECIDED or operation.kind is not OperationKind.AUTHORIZE:
+                self._succeed(change, operation, outcome)
+                # What else of it waits for a person goes on waiting.
+                payment.needs_review = bool(under_review(payment)) or over_refunded(payment)
+            return
+        if operation.kind is OperationKind.CANCEL and payment.status is PaymentStatus.CANCELED:
+            return
+        if operation.reason == _TAKEN_BACK or _undone(payment, operation):
+            # Old news: what it tells of was taken back, and that came here first.
+            return
+        if (
+            operation.kind is OperationKind.REFUND
+            and operation.provider_reference == outcome.provider_reference != ""
+            and 0 < occurred_at_ns < operation.updated_at_ns
+        ):
+            # Old news too: asked later, the provider said of this very refund that it failed.
+            return
+        self._reopen(change, operation)
+
+    def _reopen(self, change: Change, operation: Operation) -> None:
+        """Hands what had failed to a person, its amount bound again as far as there is room."""
+        payment = change.payment
+        if operation.kind is OperationKind.CAPTURE and not has_room(payment, operation):
+            self._flag(change, operation, LATE_SUCCESS)
+            return
+        if operation.kind is OperationKind.REFUND:
+            change.post(LedgerKind.REFUND_REQUESTED, operation, operation.amount_minor)
+        self.review(change, operation, LATE_SUCCESS)
+
+    def _reverse(self, change: Change, operation: Operation, outcome: Outcome) -> None:
+        """A success taken back: CAPTURE_FAILED or REFUND_FAILED after the fact."""
+        payment, now_ns = change.payment, change.now_ns
+        if operation.state is not _S.SUCCEEDED:
+            follows_up = operation.kind is not OperationKind.AUTHORIZE
+            if operation.state is _S.NEEDS_REVIEW and follows_up:
+                # This answers the person's question: whatever was done stands no more.
+                operation.decline = outcome.decline or decline(DeclineCode.PROCESSING_ERROR)
+                self._fail(change, operation, _S.FAILED, _TAKEN_BACK, True)
+                payment.needs_review = bool(under_review(payment)) or over_refunded(payment)
+            elif operation.open:
+                self.settle(change, operation, outcome)
+                # The success that it takes back may still be on its way here.
+                operation.reason = _TAKEN_BACK
+            return
+        why = outcome.decline or decline(DeclineCode.PROCESSING_ERROR)
+        if operation.kind is OperationKind.REFUND:
+            operation.decline, operation.reason = why, _TAKEN_BACK
+            operation.move(_S.FAILED, now_ns)
+            payment.retotal()
+            change.post(LedgerKind.REFUND_REVERSED, operation, operation.amount_minor)
+            change.post(LedgerKind.REFUND_FAILED, operation, operation.amount_minor)
+            change.tell(EventType.REFUND_FAILED, operation)
+        elif operation.kind is OperationKind.CAPTURE or (
+            operation.kind is OperationKind.AUTHORIZE
+            and payment.capture_method is CaptureMethod.AUTOMATIC
+            and not payment.capture_reversed
+        ):
+            if operation.kind is OperationKind.CAPTURE:
+                operation.decline, operation.reason = why, _TAKEN_BACK
+                operation.move(_S.FAILED, now_ns)
+            else:
+                payment.capture_reversed = True
+            payment.retotal()
+            change.post(LedgerKind.CAPTURE_FAILED, operation, operation.amount_minor)
+            payment.move(
+                PaymentStatus.PARTIALLY_CAPTURED
+                if payment.captured_minor
+                else PaymentStatus.REQUIRES_CAPTURE,
+                now_ns,
+            )
+            if over_refunded(payment):
+                self._flag(change, operation, OVER_REFUNDED)
+            change.tell(EventType.PAYMENT_CAPTURE_FAILED, operation)
+        else:
+            return
+        change.touch(operation)
+
+    def review(self, change: Change, operation: Operation, reason: str) -> None:
+        """Hands an operation to a person: nothing is posted, nothing more is tried."""
+        operation.check_at_ns = 0
+        operation.move(_S.NEEDS_REVIEW, change.now_ns)
+        self._flag(change, operation, reason)
+
+    def _flag(self, change: Change, operation: Operation, reason: str) -> None:
+        operation.reason = reason
+        change.payment.needs_review = True
+        change.payment.retotal()
+        change.touch(operation)
+        change.tell(EventType.PAYMENT_NEEDS_REVIEW, operation)
+
+
+def _reason(operation: Operation) -> str:
+    return operation.details.reason if operation.details is not None else ""
+
+
+def _undone(payment: Payment, attempt: Operation) -> bool:
+    """Whether an authorization was reversed: its provider said that nothing of it stands."""
+    return attempt.kind is OperationKind.AUTHORIZE and any(
+        one.kind is OperationKind.CANCEL
+        and one.state is _S.SUCCEEDED
+        and one.account_id == attempt.account_id
+        and one.sequence > attempt.sequence
+        for one in payment.operations
+    )
+
+
+def _mismatch(operation: Operation, outcome: Outcome) -> str:
+    """Why the provider's account of the money is not ours; empty where it is."""
+    if outcome.currency and outcome.currency != operation.currency:
+        return CURRENCY_MISMATCH
+    if outcome.amount_minor is not None and outcome.amount_minor != operation.amount_minor:
+        return AMOUNT_MISMATCH
+    return ""
+
+
+def _take_facts(payment: Payment, outcome: Outcome) -> bool:
+    """Fills what is not known yet of an approval; says whether anything was."""
+    before = (payment.network_transaction_id, payment.avs_result, payment.cvc_result)
+    payment.network_transaction_id = (
+        payment.network_transaction_id or outcome.network_transaction_id
+    )
+    if payment.avs_result is AvsResult.UNKNOWN:
+        payment.avs_result = outcome.avs_result
+    if payment.cvc_result is CvcResult.UNKNOWN:
+        payment.cvc_result = outcome.cvc_result
+    if not payment.capture_before_ns and payment.capture_method is CaptureMethod.MANUAL:
+        payment.capture_before_ns = outcome.capture_before_ns
+    return before != (payment.network_transaction_id, payment.avs_result, payment.cvc_result)

@@ -1,0 +1,98 @@
+"""The borders of the house: what the inner rooms ask of the outer ones.
+
+Each method lists what it raises; anything else that comes out of an adapter is a defect. Methods
+that return an `Awaitable` without being `async` submit when they are CALLED and are durable when
+they have been AWAITED, so that two stores can be awaited together without a task for each.
+"""
+
+from __future__ import annotations
+
+from turnout.ports.face import (
+    Encoder,
+)
+from turnout.ports.providers import (
+    AuthorizeRequest,
+    Connector,
+    ConnectorTraits,
+    FollowUpRequest,
+    HttpNotSent,
+    HttpRequest,
+    HttpResponse,
+    HttpTransport,
+    HttpUnknown,
+    InquiryRequest,
+    RetryBudget,
+    WebhookDelivery,
+    WebhookRejected,
+)
+from turnout.ports.record import (
+    BalanceFilter,
+    Claim,
+    ClaimTaken,
+    DecisionRecord,
+    EventFilter,
+    EventSubscription,
+    LedgerFilter,
+    MerchantReferenceTaken,
+    PaymentFilter,
+    RefundFilter,
+    ReviewFilter,
+    ReviewRecord,
+    Store,
+    StoredWebhook,
+    StoreUnavailable,
+    UnitOfWork,
+    VersionConflict,
+)
+from turnout.ports.runtime import (
+    Clock,
+    Random,
+)
+from turnout.ports.vault import (
+    BinDirectory,
+    Reveal,
+    VaultRecord,
+    VaultStore,
+    WrappedKey,
+)
+
+__all__ = [
+    "AuthorizeRequest",
+    "BalanceFilter",
+    "BinDirectory",
+    "Claim",
+    "ClaimTaken",
+    "Clock",
+    "Connector",
+    "ConnectorTraits",
+    "DecisionRecord",
+    "Encoder",
+    "EventFilter",
+    "EventSubscription",
+    "FollowUpRequest",
+    "HttpNotSent",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpTransport",
+    "HttpUnknown",
+    "InquiryRequest",
+    "LedgerFilter",
+    "MerchantReferenceTaken",
+    "PaymentFilter",
+    "Random",
+    "RefundFilter",
+    "RetryBudget",
+    "Reveal",
+    "ReviewFilter",
+    "ReviewRecord",
+    "Store",
+    "StoreUnavailable",
+    "StoredWebhook",
+    "UnitOfWork",
+    "VaultRecord",
+    "VaultStore",
+    "VersionConflict",
+    "WebhookDelivery",
+    "WebhookRejected",
+    "WrappedKey",
+]

@@ -1,0 +1,212 @@
+"""The router's configuration as plain Python, and its JSON for the core.
+
+The JSON is canonical (sorted keys, no spaces), because the snapshot's version is a number made
+of its bytes: the same configuration must give the same version on every host.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+
+
+@dataclass(frozen=True, slots=True)
+class AmountLimit:
+    """What an account takes in one currency, in its minor units; None means no limit."""
+
+    min_minor: int | None = None
+    max_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeeLine:
+    """One line of interchange and scheme fees; the first that fits a payment is added.
+
+    Attributes:
+        network: Card network; empty fits any.
+        funding: credit, debit, prepaid; empty fits any.
+        issuer_country: ISO 3166-1 alpha-2; empty fits any.
+        cross_border: Only issuers outside (True) or inside (False) the account's home country.
+        bps: Of the amount.
+        fixed_minor: In the fees' currency.
+    """
+
+    network: str = ""
+    funding: str = ""
+    issuer_country: str = ""
+    cross_border: bool | None = None
+    bps: float = 0.0
+    fixed_minor: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingFees:
+    """What an approved payment costs at an account; all parts add up.
+
+    Attributes:
+        bps: Of the amount.
+        fixed_minor: In minor units of `currency`.
+        currency: ISO 4217; empty means the payment's own. Needs an exchange rate.
+        cross_border_bps: Added where the issuer is outside `home_country`, or unknown.
+        home_country: ISO 3166-1 alpha-2.
+        conversion_bps: Added where the payment's currency is no settlement currency.
+        settlement_currencies: ISO 4217; empty means all.
+        lines: Interchange and scheme fees (interchange++).
+    """
+
+    bps: float = 0.0
+    fixed_minor: float = 0.0
+    currency: str = ""
+    cross_border_bps: float = 0.0
+    home_country: str = ""
+    conversion_bps: float = 0.0
+    settlement_currencies: Sequence[str] = ()
+    lines: Sequence[FeeLine] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingObjective:
+    """What a profile wants of its accounts.
+
+    Attributes:
+        kind: approval, value, weighted, cost or latency.
+        margin_bps: value: what an approved payment earns before fees, of its amount.
+        latency_minor_per_s: value: what a second of waiting costs.
+        approval_per_fee_bps: weighted: the approval that a basis point of fee is worth.
+        approval_per_latency_s: weighted: the approval that a second is worth.
+    """
+
+    kind: str = "approval"
+    margin_bps: float = 300.0
+    latency_minor_per_s: float = 0.0
+    approval_per_fee_bps: float = 0.0
+    approval_per_latency_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingAccount:
+    """An account as routing knows it. Empty collections mean "any".
+
+    Attributes:
+        id: The account's id; unique.
+        enabled: Whether new payments may go there.
+        methods: Payment methods, say "card".
+        networks: Card networks, say "visa".
+        currencies: ISO 4217 codes.
+        countries: Issuer countries, ISO 3166-1 alpha-2.
+        capabilities: What it can do beyond the ordinary, say "multi_capture".
+        amount_limits: By currency.
+        max_in_flight: Calls open at once; 0 means no cap.
+        adaptive_in_flight: Lower the cap while calls fail or take several times as long.
+        rate_per_s: Calls a second; 0 means no limit.
+        rate_burst: Calls at once after a pause; 0 means one second's worth.
+        require_known: Facts without which it takes no payment: amount, currency, method,
+            network, issuer_country.
+        fees: What an approved payment costs there.
+    """
+
+    id: str
+    enabled: bool = True
+    methods: Sequence[str] = ()
+    networks: Sequence[str] = ()
+    currencies: Sequence[str] = ()
+    countries: Sequence[str] = ()
+    capabilities: Sequence[str] = ()
+    amount_limits: Mapping[str, AmountLimit] = field(default_factory=dict)
+    max_in_flight: int = 0
+    adaptive_in_flight: bool = False
+    rate_per_s: float = 0.0
+    rate_burst: float = 0.0
+    require_known: Sequence[str] = ()
+    fees: RoutingFees = field(default_factory=RoutingFees)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingProfile:
+    """A profile's accounts in tiers, the preferred tier first.
+
+    Accounts of one tier compete by what the objective makes of their estimates; a tier with one
+    account is a plain priority order.
+
+    Attributes:
+        id: The profile's id; unique.
+        tiers: Account ids.
+        objective: What is wanted.
+        explore: Whether payments may be used for finding out which account is best.
+    """
+
+    id: str
+    tiers: Sequence[Sequence[str]]
+    objective: RoutingObjective = field(default_factory=RoutingObjective)
+    explore: bool = True
+
+    @classmethod
+    def in_order(cls, profile_id: str, account_ids: Sequence[str]) -> RoutingProfile:
+        """A strict priority order: one account in each tier."""
+        return cls(profile_id, tuple((account_id,) for account_id in account_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """What may be tuned; what is not named keeps the core's default (docs/routing.md).
+
+    Each mapping's keys are the core's own; an unknown one is an error that names it.
+    `exchange_rates` are by ISO 4217 code against one currency of the merchant's choice.
+    """
+
+    health: Mapping[str, float] = field(default_factory=dict)
+    breaker: Mapping[str, float] = field(default_factory=dict)
+    choice: Mapping[str, float] = field(default_factory=dict)
+    learning: Mapping[str, float] = field(default_factory=dict)
+    exchange_rates: Mapping[str, float] = field(default_factory=dict)
+
+
+def compile_config(
+    accounts: Sequence[RoutingAccount],
+    profiles: Sequence[RoutingProfile],
+    settings: RoutingSettings | None = None,
+) -> bytes:
+    """Write the core's configuration.
+
+    Nothing is checked here: the core checks everything, once, and names the key.
+    """
+    config = {
+        "accounts": [_account(account) for account in accounts],
+        "profiles": [
+            {
+                "id": profile.id,
+                "tiers": [list(tier) for tier in profile.tiers],
+                "objective": asdict(profile.objective),
+                "explore": profile.explore,
+            }
+            for profile in profiles
+        ],
+        "settings": _settings(settings or RoutingSettings()),
+    }
+    return json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _account(account: RoutingAccount) -> dict[str, object]:
+    return {
+        "id": account.id,
+        "enabled": account.enabled,
+        # Sets of words: their order means nothing and must not make another version.
+        "methods": sorted(account.methods),
+        "networks": sorted(account.networks),
+        "currencies": sorted(account.currencies),
+        "countries": sorted(account.countries),
+        "capabilities": sorted(account.capabilities),
+        "amount_limits": {
+            currency: asdict(limit) for currency, limit in account.amount_limits.items()
+        },
+        "max_in_flight": account.max_in_flight,
+        "adaptive_in_flight": account.adaptive_in_flight,
+        "rate_limit": {"per_s": account.rate_per_s, "burst": account.rate_burst},
+        "require_known": sorted(account.require_known),
+        "fees": asdict(account.fees),
+    }
+
+
+def _settings(settings: RoutingSettings) -> dict[str, dict[str, float]]:
+    return {part.name: dict(getattr(settings, part.name)) for part in fields(settings)}

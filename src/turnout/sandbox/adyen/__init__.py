@@ -1,0 +1,1 @@
+"""A simulator of Adyen: Checkout payments, modifications and standard webhooks."""

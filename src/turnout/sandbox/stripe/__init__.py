@@ -1,0 +1,1 @@
+"""A simulator of Stripe: PaymentIntents, PaymentMethods, Refunds, Charges and Events."""

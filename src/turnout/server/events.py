@@ -1,0 +1,163 @@
+"""EventService: pages of events, and the stream that goes on where it was left.
+
+An event carries its snapshot as the bytes that were encoded when it happened; only what stands
+around them is written here. A stream ends by itself in two ways alone: the caller hangs up, or the
+server goes down, which it tells with UNAVAILABLE, reason DRAINING, and when to come again. The
+caller then resumes with the cursor of the last event that it has handled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import grpc
+
+from turnout import v1
+from turnout.domain.errors import FieldError, InvalidRequest
+from turnout.domain.events import Event
+from turnout.orchestration.commands import Caller
+from turnout.ports import EventFilter
+from turnout.server import headers, pages
+from turnout.server.drain import Drain
+from turnout.server.encode import fill_time
+from turnout.server.face import FOR_EVER_NS, Call, Context, Face, Query, Unary
+from turnout.server.services import Events
+
+SERVICE = "turnout.v1.EventService"
+_LONGEST_CURSOR: Final = 19
+_LAST_CURSOR: Final = 2**63 - 1
+
+
+class EventFace:
+    """EventService over orchestration's Events."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def methods(self, face: Face) -> list[Unary]:
+        """What grpc may call, but for the stream."""
+        return [Query(face, "ListEvents", v1.ListEventsRequest, self._list)]
+
+    async def _list(self, caller: Caller, request: v1.ListEventsRequest) -> bytes:
+        size, token = pages.page_size(request), request.page_token
+        pages.check_count(len(request.types), "types")
+        want = EventFilter(
+            types=list(request.types),
+            payment_id=request.payment_id,
+            created_from_ns=pages.time_ns(request, "created_after"),
+            created_to_ns=pages.time_ns(request, "created_before"),
+            limit=size + 1,
+        )
+        of_list = pages.list_hash(request, caller)
+        if token:
+            want.after, _ = pages.read_token(token, of_list)
+        found = await self._events.list(caller, want)
+        answer = v1.ListEventsResponse()
+        for event in found[:size]:
+            fill_event(answer.events.add(), event)
+        if len(found) > size:
+            answer.next_page_token = pages.write_token(of_list, found[size - 1].cursor)
+        return answer.SerializeToString()
+
+
+class StreamEvents:
+    """The streaming method."""
+
+    __slots__ = ("_drain", "_events", "_face")
+    rpc: Final = "StreamEvents"
+
+    def __init__(self, face: Face, events: Events, drain: Drain) -> None:
+        self._face = face
+        self._events = events
+        self._drain = drain
+
+    def handler(self) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """How grpc knows this method: bytes in, bytes out."""
+        return grpc.unary_stream_rpc_method_handler(self.handle)
+
+    async def handle(self, raw: bytes, context: Context) -> None:
+        """What grpc calls."""
+        face = self._face
+        began_ns = face.clock.monotonic_ns()
+        said = headers.read(context.invocation_metadata(), face.random)
+        call = Call(self.rpc, said.request_id, said.traceparent)
+        try:
+            face.begin()
+            # No longest deadline: to go on for hours is what a stream is for. The caller's own
+            # deadline is grpc's to keep.
+            caller = face.caller(call, said, FOR_EVER_NS)
+            request = face.read(v1.StreamEventsRequest, raw)
+            want = _want(request)
+            # At once, so that the caller knows that it is connected before anything happens.
+            await context.send_initial_metadata(((headers.REQUEST_ID, said.request_id),))
+            async with self._drain.until():
+                await self._write_all(caller, want, request.from_now, context)
+        except asyncio.CancelledError:
+            call.code = "CANCELLED"
+            face.end(call, began_ns)
+            raise
+        except Exception as error:
+            await face.refuse(call, began_ns, context, error)
+        face.end(call, began_ns)
+
+    async def _write_all(
+        self, caller: Caller, want: EventFilter, from_now: bool, context: Context
+    ) -> None:
+        stream = self._events.stream(caller, want, from_now and want.after == 0)
+        try:
+            async for event in stream:
+                out = v1.Event()
+                fill_event(out, event)
+                # Waits while the caller reads slowly, so nothing piles up here.
+                await context.write(out.SerializeToString())
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
+
+
+def _want(request: v1.StreamEventsRequest) -> EventFilter:
+    pages.check_count(len(request.types), "types")
+    return EventFilter(
+        types=list(request.types),
+        payment_id=request.payment_id,
+        after=_read_cursor(request.cursor),
+    )
+
+
+def _read_cursor(cursor: str) -> int:
+    if not cursor:
+        return 0
+    if len(cursor) <= _LONGEST_CURSOR and cursor.isascii() and cursor.isdigit():
+        place = int(cursor)
+        if place <= _LAST_CURSOR:
+            return place
+    raise InvalidRequest(
+        [
+            FieldError(
+                "cursor",
+                "CURSOR_INVALID",
+                "this is no event's cursor; give back `cursor` of an event exactly as it came, or "
+                "leave it empty",
+            )
+        ]
+    )
+
+
+def fill_event(out: v1.Event, event: Event) -> None:
+    """Writes an event into an empty message; the snapshot's kind follows from the type."""
+    out.event_id = event.event_id
+    out.cursor = str(event.cursor)
+    out.type = event.type.value
+    out.merchant_id = event.merchant_id
+    out.payment_id = event.payment_id
+    fill_time(out.created_at, event.created_at_ns)
+    family, _, _ = event.type.partition(".")
+    if family == "payment":
+        out.payment.MergeFromString(event.payload)
+        out.mode = out.payment.mode
+    elif family == "refund":
+        out.refund_id = event.operation_id
+        out.refund.MergeFromString(event.payload)
+        out.mode = out.refund.mode

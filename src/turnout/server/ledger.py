@@ -1,0 +1,112 @@
+"""LedgerService: the table of its methods, and how its lists are asked for."""
+
+from __future__ import annotations
+
+from turnout import v1
+from turnout.domain.ledger import Balance, LedgerTransaction
+from turnout.orchestration.commands import Caller
+from turnout.ports import BalanceFilter, LedgerFilter
+from turnout.server import decode, enums, pages
+from turnout.server.encode import fill_time
+from turnout.server.face import Face, Query, Unary
+from turnout.server.services import Ledger
+
+SERVICE = "turnout.v1.LedgerService"
+
+
+class LedgerFace:
+    """LedgerService over orchestration's Ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def methods(self, face: Face) -> list[Unary]:
+        """What grpc may call."""
+        return [
+            Query(face, "GetBalances", v1.GetBalancesRequest, self._balances),
+            Query(face, "ListEntries", v1.ListEntriesRequest, self._entries),
+        ]
+
+    async def _balances(self, caller: Caller, request: v1.GetBalancesRequest) -> bytes:
+        size, token = pages.page_size(request), request.page_token
+        pages.check_count(len(request.books), "books")
+        want = BalanceFilter(
+            account_id=request.account_id,
+            currency=request.currency,
+            books=[decode.word(enums.BOOK_WORD, one, "books", "LedgerBook")
+                   for one in request.books],
+        )  # fmt: skip
+        of_list = pages.list_hash(request, caller)
+        # Few enough to be read whole: as many as accounts, currencies and books.
+        begin = pages.read_token(token, of_list)[0] if token else 0
+        found = await self._ledger.balances(caller, want)
+        answer = v1.GetBalancesResponse()
+        for one in found[begin : begin + size]:
+            _fill_balance(answer.balances.add(), one)
+        if len(found) > begin + size:
+            answer.next_page_token = pages.write_token(of_list, begin + size)
+        return answer.SerializeToString()
+
+    async def _entries(self, caller: Caller, request: v1.ListEntriesRequest) -> bytes:
+        size, token = pages.page_size(request), request.page_token
+        want = _filter(request)
+        of_list = pages.list_hash(request, caller)
+        want.before = pages.read_token(token, of_list) if token else None
+        want.limit = size + 1
+        found = await self._ledger.entries(caller, want)
+        answer = v1.ListEntriesResponse()
+        for one in found[:size]:
+            _fill_entry(answer.entries.add(), one, caller.live)
+        if len(found) > size:
+            last = found[size - 1]
+            answer.next_page_token = pages.write_token(
+                of_list, last.created_at_ns, last.transaction_id
+            )
+        return answer.SerializeToString()
+
+
+def _filter(request: v1.ListEntriesRequest) -> LedgerFilter:
+    pages.check_count(len(request.books), "books")
+    pages.check_count(len(request.kinds), "kinds")
+    return LedgerFilter(
+        payment_id=request.payment_id,
+        account_id=request.account_id,
+        currency=request.currency,
+        books=[decode.word(enums.BOOK_WORD, one, "books", "LedgerBook") for one in request.books],
+        kinds=[
+            decode.word(enums.LEDGER_KIND_WORD, one, "kinds", "LedgerEntryKind")
+            for one in request.kinds
+        ],
+        created_from_ns=pages.time_ns(request, "created_after"),
+        created_to_ns=pages.time_ns(request, "created_before"),
+    )
+
+
+def _mode(live: bool) -> v1.Mode.ValueType:
+    return v1.MODE_LIVE if live else v1.MODE_TEST
+
+
+def _fill_balance(out: v1.LedgerBalance, one: Balance) -> None:
+    out.account_id = one.account_id
+    out.book = enums.BOOK[one.book]
+    out.currency = one.currency
+    out.balance_minor = one.balance_minor
+    out.debits_minor = one.debits_minor
+    out.credits_minor = one.credits_minor
+    out.posting_count = one.postings
+    out.mode = _mode(one.live)
+
+
+def _fill_entry(out: v1.LedgerEntry, one: LedgerTransaction, live: bool) -> None:
+    out.entry_id = one.transaction_id
+    out.kind = enums.LEDGER_KIND[one.kind]
+    out.account_id = one.account_id
+    out.payment_id = one.payment_id
+    out.operation_id = one.operation_id
+    out.currency = one.currency
+    out.mode = _mode(live)
+    fill_time(out.created_at, one.created_at_ns)
+    for line in one.postings:
+        posting = out.postings.add()
+        posting.book = enums.BOOK[line.book]
+        posting.amount_minor = line.amount_minor

@@ -1,0 +1,68 @@
+"""RefundService: the table of its methods, and how its lists are asked for."""
+
+from __future__ import annotations
+
+from turnout import v1
+from turnout.orchestration.commands import Caller
+from turnout.ports import RefundFilter
+from turnout.server import decode, enums, pages
+from turnout.server.encode import ProtoEncoder, fill_refund
+from turnout.server.face import Face, Mutation, Query, Unary
+from turnout.server.services import Refunds
+
+SERVICE = "turnout.v1.RefundService"
+
+
+class RefundFace:
+    """RefundService over orchestration's Refunds."""
+
+    def __init__(self, refunds: Refunds, encoder: ProtoEncoder) -> None:
+        self._refunds = refunds
+        self._encoder = encoder
+
+    def methods(self, face: Face) -> list[Unary]:
+        """What grpc may call."""
+        return [
+            Mutation(
+                face, "CreateRefund", v1.CreateRefundRequest, decode.refund, self._refunds.create
+            ),
+            Query(face, "GetRefund", v1.GetRefundRequest, self._get),
+            Query(face, "ListRefunds", v1.ListRefundsRequest, self._list),
+        ]
+
+    async def _get(self, caller: Caller, request: v1.GetRefundRequest) -> bytes:
+        refund_id = decode.named(request.refund_id, "refund_id")
+        payment, operation = await self._refunds.get(caller, refund_id)
+        return self._encoder.refund(payment, operation)
+
+    async def _list(self, caller: Caller, request: v1.ListRefundsRequest) -> bytes:
+        size, token = pages.page_size(request), request.page_token
+        want = _filter(request)
+        of_list = pages.list_hash(request, caller)
+        want.before = pages.read_token(token, of_list) if token else None
+        want.limit = size + 1
+        found = await self._refunds.list(caller, want)
+        answer = v1.ListRefundsResponse()
+        for payment, operation in found[:size]:
+            fill_refund(answer.refunds.add(), payment, operation)
+        if len(found) > size:
+            _, last = found[size - 1]
+            answer.next_page_token = pages.write_token(
+                of_list, last.created_at_ns, last.operation_id
+            )
+        return answer.SerializeToString()
+
+
+def _filter(request: v1.ListRefundsRequest) -> RefundFilter:
+    pages.check_count(len(request.status), "status")
+    return RefundFilter(
+        payment_id=request.payment_id,
+        states=[
+            state
+            for number in set(request.status)
+            for state in decode.word(enums.REFUND_STATES, number, "status", "RefundStatus")
+        ],
+        merchant_reference=request.merchant_reference,
+        created_from_ns=pages.time_ns(request, "created_after"),
+        created_to_ns=pages.time_ns(request, "created_before"),
+    )

@@ -1,0 +1,205 @@
+"""The server: its options, its services, its health, and how it goes down.
+
+It is built inside the event loop that serves it, listens before it is ready, and says SERVING
+only between `set_ready` and `drain`. A drain first says NOT_SERVING, then ends the streams, then
+lets the calls in flight finish while new ones are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from turnout.config.sections import Server
+from turnout.domain.errors import Unavailable
+from turnout.ports import Clock, Random
+from turnout.server import events, ledger, operations, payments, refunds, tokens, webhooks
+from turnout.server.auth import KeyRing
+from turnout.server.drain import Drain
+from turnout.server.encode import ProtoEncoder
+from turnout.server.face import CallObserver, Context, Face, Limits, handlers
+from turnout.server.services import Services
+
+_MS = 1_000_000
+
+# All headers of a request together; ours are a few hundred bytes, a provider's webhook has more.
+_MAX_METADATA_BYTES = 16 << 10
+
+# Between "NOT_SERVING" and the end of those who watch health, so that they hear it.
+_LAST_WORD_S = 0.2
+
+SERVICES = (
+    payments.SERVICE,
+    refunds.SERVICE,
+    events.SERVICE,
+    tokens.SERVICE,
+    webhooks.SERVICE,
+    ledger.SERVICE,
+    operations.SERVICE,
+)
+
+
+class GrpcServer:
+    """A server that is built and bound, but not started."""
+
+    def __init__(
+        self, server: grpc.aio.Server, port: int, drain_ms: int, status: _Health, drain: Drain
+    ) -> None:
+        self._server = server
+        self._drain_s = drain_ms / 1_000
+        self._health = status
+        self._drain = drain
+        self.port = port
+
+    async def start(self) -> None:
+        """Begins to take calls in; health says NOT_SERVING until `set_ready`."""
+        await self.set_ready(False)
+        await self._server.start()
+
+    async def set_ready(self, ready: bool) -> None:
+        """Tells health's readers whether to send calls here."""
+        status = health_pb2.HealthCheckResponse
+        for name in ("", *SERVICES):
+            await self._health.set(name, status.SERVING if ready else status.NOT_SERVING)
+
+    async def drain(self) -> None:
+        """Goes down: no new calls, streams end, calls in flight finish or are cut off."""
+        await self._health.enter_graceful_shutdown()
+        self._drain.begin(_LAST_WORD_S)
+        await self._server.stop(self._drain_s)
+
+    async def wait(self) -> None:
+        """Returns once the server has gone down."""
+        await self._server.wait_for_termination()
+
+
+def build_server(
+    settings: Server,
+    services: Services,
+    keys: KeyRing,
+    clock: Clock,
+    random: Random,
+    observer: CallObserver | None = None,
+    *,
+    reuse_port: bool = False,
+) -> GrpcServer:
+    """Builds and binds the server; call it inside the event loop that will serve.
+
+    Args:
+        settings: `[server]` of the configuration, which has checked address and TLS.
+        services: what stands behind the face.
+        keys: the API keys that are good now.
+        clock: for deadlines and durations.
+        random: for request ids.
+        observer: hears of every call when it has ended.
+        reuse_port: several processes share the port (SO_REUSEPORT).
+
+    Raises:
+        OSError: the address cannot be bound, or a TLS file cannot be read.
+    """
+    server = grpc.aio.server(options=_options(settings, reuse_port))
+    limits = Limits(
+        settings.default_deadline_ms * _MS,
+        settings.max_deadline_ms * _MS,
+        settings.max_message_bytes,
+        settings.max_concurrent_rpcs,
+    )
+    face = Face(keys, clock, random, limits, observer)
+    drain = Drain()
+    _add_services(server, face, services, drain)
+    status = _Health(drain)
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    _add_reflection(server)
+    port = _bind(server, settings)
+    return GrpcServer(server, port, settings.drain_timeout_ms, status, drain)
+
+
+def _options(settings: Server, reuse_port: bool) -> Sequence[tuple[str, int]]:
+    return (
+        ("grpc.so_reuseport", int(reuse_port)),
+        # Twice what the face allows: it answers a request that is somewhat too large with
+        # proper details, and grpc's core cuts off what is far too large before it is read.
+        ("grpc.max_receive_message_length", 2 * settings.max_message_bytes),
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
+        # A silent connection is asked whether it is alive, so that a dead caller's streams end.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # How often callers may ask the same of us; oftener gets them disconnected.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    )
+
+
+def _add_services(server: grpc.aio.Server, face: Face, does: Services, drain: Drain) -> None:
+    encoder = ProtoEncoder()
+    stream = events.StreamEvents(face, does.events, drain)
+    webhook = webhooks.ReceiveProviderWebhook(face, does.webhooks)
+    tables: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {
+        payments.SERVICE: handlers(payments.PaymentFace(does.payments, encoder).methods(face)),
+        refunds.SERVICE: handlers(refunds.RefundFace(does.refunds, encoder).methods(face)),
+        events.SERVICE: {
+            **handlers(events.EventFace(does.events).methods(face)),
+            stream.rpc: stream.handler(),
+        },
+        tokens.SERVICE: handlers(tokens.TokenFace(does.tokens).methods(face)),
+        webhooks.SERVICE: handlers([webhook]),
+        ledger.SERVICE: handlers(ledger.LedgerFace(does.ledger).methods(face)),
+        operations.SERVICE: handlers(operations.OperationsFace(does.reviews).methods(face)),
+    }
+    for service, methods in tables.items():
+        server.add_registered_method_handlers(service, methods)
+
+
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]
+    """grpc's health service, whose watchers a drain ends after it has told them."""
+
+    def __init__(self, drain: Drain) -> None:
+        super().__init__()
+        self._drain = drain
+
+    async def Watch(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> None:
+        """Tells of each change until the caller hangs up or the server goes down."""
+        try:
+            async with self._drain.until():
+                await super().Watch(request, context)
+        except Unavailable as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
+
+
+def _add_reflection(server: grpc.aio.Server) -> None:
+    servicer = reflection.aio.ReflectionServicer(
+        (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    )
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    # v1 is v1alpha under another name, and newer tools ask for it first.
+    for name in (reflection.SERVICE_NAME, "grpc.reflection.v1.ServerReflection"):
+        server.add_registered_method_handlers(name, {"ServerReflectionInfo": method})
+
+
+def _bind(server: grpc.aio.Server, settings: Server) -> int:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{host}:{settings.port}"
+    try:
+        if settings.tls_certificate_path is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, _credentials(settings))
+    except RuntimeError as error:
+        raise OSError(f"server.host, server.port: cannot listen on {address}") from error
+
+
+def _credentials(settings: Server) -> grpc.ServerCredentials:
+    if settings.tls_certificate_path is None or settings.tls_key_path is None:
+        raise ValueError("TLS takes server.tls_certificate_path and server.tls_key_path")
+    chain = settings.tls_certificate_path.read_bytes()
+    return grpc.ssl_server_credentials([(settings.tls_key_path.read_bytes(), chain)])

@@ -1,0 +1,320 @@
+"""The one thread that writes to a database file, and how concurrent writes share its commits.
+
+Units are encoded by those who submit them; the thread takes all that is waiting and hands it to
+SQLite as ONE statement, which in autocommit mode is one transaction with one fsync. Nothing waits
+for a timer: a batch is whatever gathered while the one before was being written, so a lone unit is
+written at once and a thousand share a few commits.
+
+One statement, because a thread must take the interpreter's lock again after each: beside a busy
+event loop that costs up to a switch interval every time, however fast the statement was. The
+statement inserts into a view, whose trigger puts each table's part in its place.
+
+Where the statement breaks a law, SQLite takes back all of it. The batch is then halved, inside one
+transaction, until those that break laws stand alone: they fail, their neighbours commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import apsw
+
+from turnout.ports import StoreUnavailable
+from turnout.stores.laws import RecordRefused
+
+# Units are parts of the columns of the batch view: (column, JSON without the enclosing brackets).
+Parts = list[tuple[int, bytes]]
+Job = Callable[[apsw.Connection], Any]
+
+# Enough to share an fsync widely; a larger batch only makes its first units wait for its last.
+MOST_UNITS = 256
+
+# What the operating system has lost it may lose without another word: after a failed fsync the
+# pages count as written, and the next fsync says yes (fsyncgate, 2018). Likewise a damaged page.
+# Then nothing more is written until the file has been opened, and checked, anew.
+_LOSSES = (apsw.CorruptError, apsw.NotADBError)
+_LOSING = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
+
+# The medium, not the unit: nothing was written, and the same may work later.
+_MEDIUM = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.ProtocolError,
+    apsw.PermissionsError,
+)
+
+
+def unavailable(what: str, error: apsw.Error) -> StoreUnavailable:
+    """How a failure of the medium is told."""
+    return StoreUnavailable(f"the {what} cannot be used now: {error}")
+
+
+def _loses(error: apsw.Error) -> bool:
+    return isinstance(error, _LOSSES) or getattr(error, "extendedresult", 0) in _LOSING
+
+
+class _Entry:
+    """A unit or a job, and who waits for it."""
+
+    __slots__ = ("error", "future", "job", "merchants", "parts", "result")
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        parts: Parts | None,
+        job: Job | None,
+        merchants: Sequence[str],
+    ) -> None:
+        self.future = future
+        self.parts = parts
+        self.job = job
+        self.merchants = merchants
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class Writer:
+    """Writes units and jobs in the order in which they were submitted.
+
+    Attributes:
+        transactions: how many transactions were committed.
+        units: how many units they wrote.
+        failing: why the last transaction was not written; empty where it was.
+        wounded: why nothing will be written any more; empty as long as it can be.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        what: str,
+        columns: Sequence[str],
+        refusal: Callable[[apsw.ConstraintError], Exception],
+        woken: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+            connection: has a view `unit_batch` with a trigger that takes these columns.
+            what: the file's kind, for messages.
+            columns: the view's columns.
+            refusal: what the waiting caller is told where a law is broken.
+            woken: called on the event loop with the merchants whose events are now durable.
+        """
+        self.transactions = 0
+        self.units = 0
+        self.failing = ""
+        self.wounded = ""
+        self._connection = connection
+        self._what = what
+        self._width = len(columns)
+        marks = ", ".join(["jsonb(?)"] * len(columns))
+        self._statement = f"INSERT INTO unit_batch ({', '.join(columns)}) VALUES ({marks})"
+        self._refusal = refusal
+        self._woken = woken
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._gathered: list[_Entry] = []
+        self._queue: SimpleQueue[list[_Entry] | None] = SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=f"{what}-writer", daemon=True)
+        self._thread.start()
+
+    # --- on the event loop ---------------------------------------------------------------
+
+    def submit(self, parts: Parts, merchants: Sequence[str] = ()) -> asyncio.Future[None]:
+        """Hands over a unit; durable when the future is done."""
+        return self._put(parts, None, merchants)
+
+    def run(self, job: Job) -> asyncio.Future[Any]:
+        """Hands over a function that runs on the writer's connection, under a savepoint.
+
+        Its result is told when its transaction is durable.
+        """
+        return self._put(None, job, ())
+
+    def _put(
+        self, parts: Parts | None, job: Job | None, merchants: Sequence[str]
+    ) -> asyncio.Future[Any]:
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        if self._closed:
+            future.set_exception(StoreUnavailable(f"the {self._what} is closed"))
+        else:
+            if not self._gathered:
+                loop.call_soon(self._hand_over)
+            self._gathered.append(_Entry(future, parts, job, merchants))
+        return future
+
+    def _hand_over(self) -> None:
+        """Gives the thread what one turn of the loop has submitted.
+
+        Waking the thread costs more than a unit's encoding, because the two then fight for the
+        interpreter; so it is woken once a turn, not once a unit.
+        """
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._queue.put(gathered)
+
+    def _finish(self, batch: list[_Entry]) -> None:
+        for entry in batch:
+            if entry.error is None and entry.merchants and self._woken is not None:
+                self._woken(entry.merchants)
+            # Whoever waited may have been cancelled; the unit was written all the same.
+            if not entry.future.done():
+                if entry.error is None:
+                    entry.future.set_result(entry.result)
+                else:
+                    entry.future.set_exception(entry.error)
+
+    def close(self) -> None:
+        """Writes what was submitted, then ends the thread. Blocks; the connection stays open."""
+        if not self._closed:
+            self._closed = True
+            self._hand_over()
+            self._queue.put(None)
+        self._thread.join()
+
+    # --- on the writer's thread ----------------------------------------------------------
+
+    def _run(self) -> None:
+        waiting: list[_Entry] = []
+        open_ = True
+        while open_ or waiting:
+            if not waiting:
+                first = self._queue.get()
+                if first is None:
+                    return
+                waiting = first
+            try:
+                while open_ and len(waiting) < MOST_UNITS:
+                    more = self._queue.get_nowait()
+                    if more is None:
+                        open_ = False
+                    else:
+                        waiting += more
+            except Empty:
+                pass  # All that gathered meanwhile is in the batch.
+            batch, waiting = waiting[:MOST_UNITS], waiting[MOST_UNITS:]
+            self._write(batch)
+            self._tell(batch)
+
+    def _tell(self, batch: list[_Entry]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._finish, batch)
+        except RuntimeError:
+            # The loop was closed under us, so nobody waits for these any more; they are durable.
+            self._closed = True
+
+    def _write(self, batch: list[_Entry]) -> None:
+        if self.wounded:
+            self._fail(batch, StoreUnavailable(self.wounded))
+            return
+        try:
+            # Only where the medium refused even that, after the batch before: a unit that went
+            # into an open transaction would be told durable without being so.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if any(entry.job is not None for entry in batch) or not self._at_once(batch):
+                self._step_by_step(batch)
+            self.failing = ""
+        except _MEDIUM as error:
+            told = unavailable(self._what, error)
+            self.failing = str(told)
+            if _loses(error):
+                self.wounded = (
+                    f"{told}; what it says from now on cannot be believed, so nothing more is "
+                    "written until a restart has checked the file; look at the disk first"
+                )
+            self._fail(batch, told)
+        except Exception as error:
+            # A defect, but those who wait must hear of it, and the thread must live on.
+            self._fail(batch, error)
+
+    def _fail(self, batch: list[_Entry], error: Exception) -> None:
+        for entry in batch:
+            entry.error = error
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error as failed:
+            # Still open, then: the next batch begins by trying again, and fails if it cannot.
+            error.add_note(f"and the transaction could not be taken back at once: {failed}")
+
+    def _at_once(self, batch: list[_Entry]) -> bool:
+        """The usual way: the whole batch as one statement; False where it breaks a law."""
+        try:
+            self._insert(batch)
+        except apsw.ConstraintError:
+            return False
+        self.transactions += 1
+        self.units += len(batch)
+        return True
+
+    def _insert(self, batch: Sequence[_Entry]) -> None:
+        columns: list[list[bytes]] = [[] for _ in range(self._width)]
+        for entry in batch:
+            assert entry.parts is not None
+            for column, part in entry.parts:
+                columns[column].append(part)
+        # What a failing statement has done is taken back, inside a transaction too.
+        self._connection.execute(
+            self._statement,
+            [f"[{b','.join(parts).decode()}]" if parts else None for parts in columns],
+        )
+
+    def _step_by_step(self, batch: list[_Entry]) -> None:
+        """One transaction of several statements: where there are jobs, or laws are broken."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        units: list[_Entry] = []
+        for entry in batch:
+            if entry.job is None:
+                units.append(entry)
+            else:
+                self._halve(units)
+                units = []
+                self._do(entry)
+        self._halve(units)
+        self._connection.execute("COMMIT")
+        self.transactions += 1
+        self.units += sum(1 for entry in batch if entry.error is None and entry.parts is not None)
+
+    def _halve(self, units: Sequence[_Entry]) -> None:
+        if not units:
+            return
+        try:
+            self._insert(units)
+        except apsw.ConstraintError as error:
+            if len(units) == 1:
+                units[0].error = self._refusal(error)
+                return
+            middle = len(units) // 2
+            self._halve(units[:middle])
+            self._halve(units[middle:])
+
+    def _do(self, entry: _Entry) -> None:
+        assert entry.job is not None
+        connection = self._connection
+        connection.execute("SAVEPOINT job")
+        try:
+            entry.result = entry.job(connection)
+        except _MEDIUM:
+            raise
+        except Exception as error:
+            connection.execute("ROLLBACK TO job")
+            entry.error = (
+                RecordRefused(str(error)) if isinstance(error, apsw.ConstraintError) else error
+            )
+        connection.execute("RELEASE job")

@@ -1,0 +1,489 @@
+"""The HTTP client against servers that misbehave, over real sockets.
+
+Every case asks one thing: does it say "surely not sent" only where that is sure?
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import ssl
+import struct
+from asyncio import StreamReader as Reader
+from asyncio import StreamWriter as Writer
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from turnout.connectors.http import BODY_MAX_BYTES, HttpClient
+from turnout.ports import HttpNotSent, HttpRequest, HttpUnknown
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@dataclass
+class RawServer:
+    """Does exactly what a test says, byte for byte, and counts what reaches it."""
+
+    behave: Callable[[RawServer, Reader, Writer], Awaitable[None]]
+    port: int = 0
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/payments"
+
+    async def take(self, reader: Reader) -> bytes:
+        """One request, whole; empty where the other side went away."""
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+        length = 0
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        body = await reader.readexactly(length) if length else b""
+        self.requests.append(head + body)
+        self.asked.set()
+        return head + body
+
+    async def serve(self, reader: Reader, writer: Writer) -> None:
+        self.connections += 1
+        try:
+            await self.behave(self, reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # The client gave up, as most of these tests make it do.
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def raw_server(
+    behave: Callable[[RawServer, Reader, Writer], Awaitable[None]],
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[RawServer]:
+    server = RawServer(behave)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+@asynccontextmanager
+async def http_client(context: ssl.SSLContext | None = None) -> AsyncIterator[HttpClient]:
+    client = HttpClient(ssl_context=context)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def post(url: str, total_ms: int = 5_000, connect_ms: int = 2_000) -> HttpRequest:
+    return HttpRequest(
+        "POST", url, {"Content-Type": "application/json"}, b'{"a":1}', connect_ms, total_ms
+    )
+
+
+def answers_with(*parts: bytes) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+
+    return behave
+
+
+async def fate(
+    behave: Callable[[RawServer, Reader, Writer], Awaitable[None]], total_ms: int = 5_000
+) -> str:
+    async with raw_server(behave) as server, http_client() as client:
+        with pytest.raises(HttpUnknown) as raised:
+            await client.send(post(server.url, total_ms))
+        assert len(server.requests) == 1, "a POST was repeated behind our back"
+        return raised.value.reason
+
+
+# --- what works ------------------------------------------------------------------------------
+
+
+async def test_an_answer_comes_back_whole_and_the_connection_is_kept() -> None:
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while await server.take(reader):
+            writer.write(OK)
+            await writer.drain()
+
+    async with raw_server(behave) as server, http_client() as client:
+        for _ in range(3):
+            response = await client.send(post(server.url))
+            assert (response.status, response.body) == (200, b"{}")
+            assert response.headers["content-type"] == "application/json"
+        assert server.connections == 1
+        head = server.requests[0].lower()
+        assert b"accept-encoding: identity" in head
+        assert b"cookie" not in head and b"authorization" not in head
+
+
+async def test_chunks_are_put_together_and_gzip_is_read_though_we_did_not_ask() -> None:
+    packed = gzip.compress(b'{"status":"fine"}')
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in (packed[:7], packed[7:]))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    behave = answers_with(head, chunks, b"0\r\n\r\n")
+    async with raw_server(behave) as server, http_client() as client:
+        response = await client.send(post(server.url))
+    assert response.body == b'{"status":"fine"}'
+
+
+async def test_redirects_are_answers_and_cookies_are_forgotten() -> None:
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while await server.take(reader):
+            writer.write(
+                b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nSet-Cookie: a=b\r\n"
+                b"Content-Length: 0\r\n\r\n"
+            )
+            await writer.drain()
+
+    async with raw_server(behave) as server, http_client() as client:
+        for _ in range(2):
+            assert (await client.send(post(server.url))).status == 302
+        assert len(server.requests) == 2
+        assert all(b"cookie" not in one.lower() for one in server.requests)
+
+
+async def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with raw_server(answers_with(OK)) as server, http_client() as client:
+        assert (await client.send(post(server.url))).status == 200
+
+
+# --- surely not sent -------------------------------------------------------------------------
+
+
+async def unsent(url: str, client: HttpClient, connect_ms: int = 2_000) -> str:
+    with pytest.raises(HttpNotSent) as raised:
+        await client.send(post(url, connect_ms=connect_ms))
+    return raised.value.reason
+
+
+async def test_a_closed_port_is_not_sent() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        async with http_client() as client:
+            assert await unsent(f"http://127.0.0.1:{port}/", client) == "connect_failed"
+
+
+async def test_an_unknown_name_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown_name(*args: object, **more: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown_name)
+    async with http_client() as client:
+        assert await unsent("https://no-such-provider.invalid/", client) == "dns_failed"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://psp.example/payments", "plain_http_refused"),
+        ("http://localhost@psp.example/payments", "plain_http_refused"),
+        ("http://127.0.0.1.psp.example/", "plain_http_refused"),
+        ("ftp://127.0.0.1/", "bad_url"),
+        ("https:///payments", "bad_url"),
+        ("nonsense", "bad_url"),
+        ("https://[::1", "bad_url"),
+    ],
+)
+async def test_what_must_not_be_called_is_not_sent(url: str, reason: str) -> None:
+    async with http_client() as client:
+        assert await unsent(url, client) == reason
+
+
+async def test_a_connect_that_hangs_is_not_sent() -> None:
+    with socket.socket() as full:
+        # A listener whose queue is full takes no more connections on Linux, and says nothing.
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+            fillers.append(filler)
+        try:
+            async with http_client() as client:
+                url = f"http://127.0.0.1:{port}/"
+                assert await unsent(url, client, connect_ms=200) == "connect_timeout"
+        finally:
+            for filler in fillers:
+                filler.close()
+
+
+async def test_no_free_connection_is_not_sent() -> None:
+    release = asyncio.Event()
+
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        await release.wait()
+        writer.write(OK)
+        await writer.drain()
+
+    client = HttpClient(connections_max=1, connections_per_host_max=1)
+    try:
+        async with raw_server(behave) as server:
+            first = asyncio.create_task(client.send(post(server.url)))
+            await server.asked.wait()
+            assert await unsent(server.url, client, connect_ms=100) == "connect_timeout"
+            release.set()
+            assert (await first).status == 200
+            assert len(server.requests) == 1
+    finally:
+        await client.close()
+
+
+# --- perhaps sent ----------------------------------------------------------------------------
+
+
+async def test_silence_is_unknown() -> None:
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        await reader.read()
+
+    assert await fate(behave, total_ms=200) == "timeout"
+
+
+async def test_a_close_without_an_answer_is_unknown() -> None:
+    assert await fate(answers_with()) == "disconnected"
+
+
+async def test_a_reset_is_unknown() -> None:
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        raw = writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    assert await fate(behave) in ("reset", "disconnected")
+
+
+async def test_half_an_answer_is_unknown() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+    assert await fate(answers_with(head, b'{"half":')) == "truncated"
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhalf"
+    assert await fate(answers_with(chunked)) == "truncated"
+
+
+async def test_nonsense_instead_of_http_is_unknown() -> None:
+    assert await fate(answers_with(b"\x16\x03\x01\x02 this is not http\r\n\r\n")) == "bad_http"
+
+
+async def test_a_slow_drip_ends_at_the_total_timeout() -> None:
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    assert await fate(behave, total_ms=300) == "timeout"
+
+
+async def test_an_announced_giant_is_not_read() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 30)
+    assert await fate(answers_with(head, b"x" * 1000)) == "oversize"
+
+
+async def test_an_unannounced_giant_is_cut_off() -> None:
+    sent = 0
+
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        nonlocal sent
+        await server.take(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        for _ in range(1024):
+            writer.write(block)
+            await writer.drain()
+            sent += 0x10000
+
+    assert await fate(behave) == "oversize"
+    assert sent < 16 * BODY_MAX_BYTES
+
+
+def _bomb() -> bytes:
+    packed = gzip.compress(b"\0" * (64 << 20))
+    assert len(packed) < 100_000
+    return packed
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "reason"),
+    [
+        (b"gzip", _bomb(), "oversize"),
+        (b"gzip", b"this is not gzip", "bad_encoding"),
+        (b"gzip", gzip.compress(b"x" * 1000)[:-9], "truncated"),
+        (b"br", b"anything", "bad_encoding"),
+        (b"gzip, gzip", b"anything", "bad_encoding"),
+    ],
+)
+async def test_compression_cannot_hurt(encoding: bytes, body: bytes, reason: str) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n"
+    assert await fate(answers_with(head % (encoding, len(body)), body)) == reason
+
+
+async def test_endless_headers_are_unknown() -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + b"X-Filler: " + b"y" * 200_000 + b"\r\n\r\n"
+    assert await fate(answers_with(head)) in ("bad_http", "reset", "disconnected")
+
+
+async def test_a_dead_kept_alive_connection_is_unknown_and_never_resent_in_secret() -> None:
+    """The server takes one request a connection and then, on the second, closes unread."""
+
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        writer.write(OK)
+        await writer.drain()
+        await server.take(reader)
+
+    async with raw_server(behave) as server, http_client() as client:
+        assert (await client.send(post(server.url))).status == 200
+        with pytest.raises(HttpUnknown) as raised:
+            await client.send(post(server.url))
+        assert raised.value.reason in ("disconnected", "reset")
+        assert (server.connections, len(server.requests)) == (1, 2)
+
+
+async def test_a_cancelled_wait_closes_its_connection() -> None:
+    gone = asyncio.Event()
+
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        await reader.read()
+        gone.set()
+
+    async with raw_server(behave) as server, http_client() as client:
+        waiting = asyncio.create_task(client.send(post(server.url)))
+        await server.asked.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+# --- TLS -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Authority:
+    """A certificate authority of our own."""
+
+    folder: Path
+    key: ec.EllipticCurvePrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
+
+    def __post_init__(self) -> None:
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        now = datetime.now(UTC)
+        self.certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(self.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=30))
+            .not_valid_after(now + timedelta(days=30))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+        self.path = self.folder / "authority.pem"
+        self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def server(self, host: str, days: int) -> ssl.SSLContext:
+        """A server's context for this host, valid until so many days from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]))
+            .issuer_name(self.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=20))
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        path = self.folder / f"{host}-{days}.pem"
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "trusted", "reason"),
+    [
+        ("localhost", 10, True, ""),
+        ("localhost", -1, True, "tls_failed"),
+        ("other.example", 10, True, "tls_failed"),
+        ("localhost", 10, False, "tls_failed"),
+    ],
+)
+async def test_tls_is_always_verified(
+    tmp_path: Path, host: str, days: int, trusted: bool, reason: str
+) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(cafile=str(authority.path)) if trusted else None
+    served = raw_server(answers_with(OK), authority.server(host, days))
+    async with served as server, http_client(context) as client:
+        url = f"https://localhost:{server.port}/payments"
+        if reason:
+            assert await unsent(url, client) == reason
+            assert not server.requests
+        else:
+            assert (await client.send(post(url))).status == 200
+
+
+async def test_plain_http_behind_an_https_url_is_not_sent() -> None:
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+
+    async with raw_server(behave) as server, http_client() as client:
+        url = f"https://localhost:{server.port}/"
+        assert await unsent(url, client) in ("tls_failed", "connect_failed")
+
+
+def test_a_context_that_verifies_nothing_is_refused() -> None:
+    loose = ssl.create_default_context()
+    loose.check_hostname = False
+    with pytest.raises(ValueError, match="host name"):
+        HttpClient(ssl_context=loose)
+    loose.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ValueError, match="certificate"):
+        HttpClient(ssl_context=loose)

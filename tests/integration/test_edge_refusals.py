@@ -1,0 +1,227 @@
+"""What the edge refuses, and that every refusal is JSON that repeats nothing secret."""
+
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from google.protobuf import json_format
+
+from tests.integration.edge_backend import Running, running
+from turnout import v1
+from turnout.edge.examples import REQUESTS
+from turnout.edge.settings import EdgeSettings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+AUTHORIZE = "/v1/payments:authorize"
+PAN = "4111111111111111"
+CARD = REQUESTS["AuthorizePayment"]["card"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    async with running(tmp_path_factory.mktemp("edge")) as started:
+        yield started
+
+
+async def refused(edge: Running, raw: bytes, path: str = AUTHORIZE) -> tuple[int, Any]:
+    """Send raw bytes and return status and error; nothing may have reached the server."""
+    before = len(edge.seen.arrivals)
+    headers = {"content-type": "application/json", "idempotency-key": "k"}
+    status, answer, _ = await edge.call("POST", path, data=raw, headers=headers)
+    assert len(edge.seen.arrivals) == before
+    assert {"code", "message", "details"} == answer.keys()
+    assert answer["details"][0]["domain"] == "turnout"
+    assert PAN not in json.dumps(answer)
+    return status, answer
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "why"),
+    [
+        ({"capture_metod": "x"}, "capture_metod", "is not a field of AuthorizePaymentRequest"),
+        ({"captureMethod": "x"}, "captureMethod", "is not a field of AuthorizePaymentRequest"),
+        (
+            {"payment_method": {"card": {"pan": PAN}}},
+            "payment_method.card.pan",
+            "is not a field of Card",
+        ),
+        ({"amount_minor": "12x"}, "amount_minor", "must be a whole number that fits int64"),
+        ({"amount_minor": 1.5}, "amount_minor", "must be a whole number that fits int64"),
+        ({"amount_minor": 2**63}, "amount_minor", "must be a whole number that fits int64"),
+        ({"amount_minor": str(2**64)}, "amount_minor", "must be a whole number that fits int64"),
+        ({"amount_minor": True}, "amount_minor", "must be a whole number that fits int64"),
+        ({"amount_minor": {}}, "amount_minor", "must be a single value"),
+        ({"currency": 978}, "currency", "must be a string"),
+        ({"currency": ["EUR"]}, "currency", "must be a single value"),
+        ({"capture_method": "MANUAL"}, "capture_method", "is not a name of CaptureMethod"),
+        ({"capture_method": 2}, "capture_method", "must be a string"),
+        ({"payment_method": PAN}, "payment_method", "must be an object"),
+        (
+            {"payment_method": {"card": {"number": int(PAN)}}},
+            "payment_method.card.number",
+            "must be a string",
+        ),
+        (
+            {"payment_method": {"card": {"expiry_month": PAN}}},
+            "payment_method.card.expiry_month",
+            "must be a whole number that fits int32",
+        ),
+        ({"metadata": {"a": 1}}, "metadata.a", "must be a string"),
+        ({"metadata": []}, "metadata", "must be an object"),
+        ({PAN: 1}, "(a name that no field can have)", "is not a field"),
+        ({"metadata": {PAN: 1}}, "metadata.(a name that no field can have)", "must be a string"),
+    ],
+)
+async def test_the_wrong_field_is_named(edge: Running, body: Any, field: str, why: str) -> None:
+    status, answer = await refused(edge, json.dumps(body).encode())
+    assert (status, answer["code"]) == (400, 3)
+    violation = answer["details"][1]["field_violations"][0]
+    assert violation["field"] == field
+    assert why in violation["description"]
+    assert answer["message"] == f"{field} {violation['description']}"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"nonsense",
+        b"[]",
+        b'"text"',
+        b"{",
+        b'{"currency":}',
+        b'{"currency":"EUR",}',
+        b'{"currency" "EUR"}',
+        b'{"currency":"EUR"} {}',
+        b'{"currency":"EUR',
+        b'{"currency":"EUR\\',
+        b'{"currency":"a\x01b"}',
+        b'{"amount_minor":0x10}',
+        b'{"amount_minor":NaN}',
+        b'{"amount_minor":1,"amount_minor":100}',
+        b'{"currency":"\xff\xfe"}',
+        b'{"payment_method":{"card":{"number":"4111111111111111}}',
+        b'{"x":' * 5000,
+        b'{"payment_method":' * 3000,
+        b"\x00",
+    ],
+)
+async def test_broken_json_is_refused_as_json(edge: Running, raw: bytes) -> None:
+    status, answer = await refused(edge, raw)
+    assert (status, answer["code"]) == (400, 3)
+    assert answer["details"][0]["reason"] == "MALFORMED_REQUEST"
+
+
+async def test_a_field_of_the_path_may_not_stand_in_the_body(edge: Running) -> None:
+    body = b'{"payment_id":"pay_2"}'
+    status, answer = await refused(edge, body, "/v1/payments/pay_1:capture")
+    assert status == 400
+    assert answer["message"] == "payment_id stands in the path already"
+
+
+async def test_a_query_beside_a_body_is_refused(edge: Running) -> None:
+    status, _ = await refused(edge, b"{}", "/v1/payments/pay_1:capture?amount_minor=3")
+    assert status == 400
+
+
+async def test_null_means_absent(edge: Running) -> None:
+    body = {**CARD, "customer": None, "description": None, "metadata": None}
+    status, _, _ = await edge.authorize(body)
+    assert status == 200
+
+
+async def test_whatever_is_let_through_means_what_it_says(edge: Running) -> None:
+    """Mutated bodies: those that pass are JSON that the strict parser of protobuf reads alike."""
+    chance = random.Random(20_260_101)
+    original = json.dumps(CARD).encode()
+    alphabet = b'{}[]",:0123456789eE+-.\\u tfnrlsax_'
+    passed = 0
+    for _ in range(400):
+        body = bytearray(original)
+        for _ in range(chance.randint(1, 2)):
+            at = chance.randrange(len(body))
+            if chance.random() < 0.5:
+                body[at : at + 1] = bytes([chance.choice(alphabet)])
+            else:
+                del body[at]
+        before = len(edge.seen.arrivals)
+        headers = {"content-type": "application/json"}
+        status, _, _ = await edge.call("POST", AUTHORIZE, data=bytes(body), headers=headers)
+        assert status in (200, 400), bytes(body)
+        assert (len(edge.seen.arrivals) > before) == (status == 200)
+        if status == 200:
+            passed += 1
+            wanted = json_format.Parse(bytes(body), v1.AuthorizePaymentRequest())
+            assert edge.seen.last.request == wanted, bytes(body)
+    assert 20 < passed < 400
+
+
+@pytest.mark.parametrize(
+    "query", ["nope=1", "page_size=x", "status=WRONG", "created_after=yesterday"]
+)
+async def test_a_wrong_query_is_refused(edge: Running, query: str) -> None:
+    status, answer, _ = await edge.call("GET", f"/v1/payments?{query}")
+    assert (status, answer["code"]) == (400, 3)
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("GET", "/nope"),
+        ("GET", f"/v1/cards/{PAN}"),
+        ("DELETE", "/v1/payments/pay_1"),
+        ("POST", "/turnout.v1.PaymentService/GetPayment"),
+    ],
+)
+async def test_an_unknown_path_is_404_as_json(edge: Running, verb: str, path: str) -> None:
+    status, answer, _ = await edge.call(verb, path, {} if verb == "POST" else None)
+    assert (status, answer["code"]) == (404, 5)
+    assert answer["details"][0]["reason"] == "NO_SUCH_PATH"
+    assert PAN not in json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"), [(AUTHORIZE, 64 * 1024), ("/v1/webhooks/acc_1", 1024 * 1024)]
+)
+async def test_an_oversize_body_is_413_as_json(edge: Running, path: str, limit: int) -> None:
+    body = b'{"description":"' + b"x" * limit + b'"}'
+    status, answer = await refused(edge, body, path)
+    assert (status, answer["code"]) == (413, 3)
+    assert answer["details"][0]["reason"] == "REQUEST_TOO_LARGE"
+
+
+async def test_oversize_headers_are_431_as_json(edge: Running) -> None:
+    # By hand: clients refuse to send them.
+    status, answer, _ = await edge.call(
+        "GET", "/v1/payments/pay_1", headers={f"x-{n}": "y" * 4000 for n in range(25)}
+    )
+    assert (status, answer["code"]) == (431, 3)
+
+
+@pytest.mark.parametrize("deadline", ["abc", "1", "m", "-1m", "123456789m", "1 m"])
+async def test_a_deadline_that_grpc_cannot_read_spoils_nothing(
+    edge: Running, deadline: str
+) -> None:
+    status, answer, _ = await edge.authorize(CARD, {"grpc-timeout": deadline})
+    assert status == 400
+    assert answer["details"][1]["field_violations"][0]["field"] == "grpc-timeout"
+    status, _, _ = await edge.authorize(CARD)
+    assert status == 200
+
+
+async def test_a_dead_server_is_503_as_json(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async with running(tmp_path_factory.mktemp("dead")) as alone:
+        await alone.server.stop(0)
+        status, answer, _ = await alone.authorize(CARD)
+        assert (status, answer["code"]) == (503, 14)
+        assert "same idempotency-key" in answer["message"]
+
+
+async def test_a_silent_server_is_504_as_json(tmp_path_factory: pytest.TempPathFactory) -> None:
+    settings = EdgeSettings(timeout_ms=200, access_log_path="")
+    async with running(tmp_path_factory.mktemp("silent"), settings) as silent:
+        status, answer, _ = await silent.authorize({"merchant_reference": "wait"})
+        assert (status, answer["code"]) == (504, 4)

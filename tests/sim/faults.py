@@ -1,0 +1,112 @@
+"""What goes wrong in one world, drawn from its seed before anything happens.
+
+Every world gets at least three families of faults at once. Crash points are drawn evenly, so that
+rare ones are not starved by those that every payment passes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+
+# One request to a provider, and what can become of it.
+NETWORK = (
+    "not_sent",
+    "timeout_before",
+    "timeout_after",
+    "reset_before",
+    "reset_after",
+    "late_arrival",
+    "duplicate",
+    "stall",
+    "http_500_before",
+    "http_500_after",
+    "http_503",
+    "rate_limited",
+    "html_garbage",
+    "truncated_json",
+    "empty_answer",
+    "other_amount",
+    "other_reference",
+)
+WEBHOOK = ("webhook_late", "webhook_twice", "webhook_reordered", "webhook_lost", "webhook_forged")
+STORE = ("store_refuses", "store_slow", "vault_refuses", "store_outage")
+WORLD = ("clock_jump", "provider_outage", "config_push", "config_bad", "crash", "caller_hangs_up")
+FAMILIES = NETWORK + WEBHOOK + STORE + WORLD
+
+ROLES = ("call", "recovery", "webhook")
+STAGES = ("before", "inside", "after")
+# Where the process can be killed. `inside`: durable, and nobody was told.
+POINTS = tuple(
+    [f"{kind}.{stage}" for kind in ("claim", "claim_answered", "cascade") for stage in STAGES]
+    + [f"settle.{role}.{stage}" for role in ROLES for stage in STAGES]
+    + [f"undo.recovery.{stage}" for stage in STAGES]
+    + [f"{kind}.{stage}" for kind in ("vault", "answer", "webhook_add") for stage in STAGES]
+    + [f"send.{role}.{stage}" for role in ("call", "recovery") for stage in ("before", "booked")]
+    + [f"send.{role}.answered" for role in ("call", "recovery")]
+    + [f"fence.{stage}" for stage in STAGES]
+    + [f"save.{stage}" for stage in STAGES]
+    + ["config.before", "config.after"]
+)
+
+
+@dataclass(slots=True)
+class Plan:
+    """One world's faults.
+
+    Attributes:
+        families: those that this world has, each with its probability per chance.
+        crashes: point -> the occurrences (from 1) at which the process dies.
+        hits: how often each fault happened; crash points as `crash <point>`.
+        healed: no more faults from here on.
+    """
+
+    families: dict[str, float]
+    crashes: dict[str, set[int]]
+    seen: Counter[str] = field(default_factory=Counter)
+    hits: Counter[str] = field(default_factory=Counter)
+    healed: bool = False
+
+    def has(self, family: str) -> bool:
+        """Whether this world has this family of faults at all."""
+        return family in self.families
+
+    def strikes(self, family: str, random: Random) -> bool:
+        """Whether it happens here and now; counted where it does."""
+        chance = self.families.get(family)
+        if chance is None or self.healed or random.random() >= chance:
+            return False
+        self.hits[family] += 1
+        return True
+
+    def dies(self, point: str) -> bool:
+        """Whether the process is killed at this point, this time."""
+        occurrences = self.crashes.get(point)
+        if occurrences is None:
+            return False
+        self.seen[point] += 1
+        # What recovery does comes late, mostly after everything else has healed.
+        spared = self.healed and not point.startswith(("undo.", "settle.rec", "send.rec"))
+        if spared or self.seen[point] not in occurrences:
+            return False
+        self.hits["crash"] += 1
+        self.hits[f"crash {point}"] += 1
+        return True
+
+
+def draw(random: Random) -> Plan:
+    """A world's faults."""
+    count = random.randint(3, 9)
+    chosen = random.sample(FAMILIES, count)
+    families = {one: random.choice((0.02, 0.05, 0.1, 0.25)) for one in chosen}
+    if "webhook_forged" in families:
+        # Most lies are harmless even if believed, so it takes many of them.
+        families["webhook_forged"] = 0.5
+    crashes: dict[str, set[int]] = {}
+    if "crash" in families or random.random() < 0.6:
+        families.setdefault("crash", 0.0)
+        for point in random.sample(POINTS, random.randint(1, 6)):
+            first = random.choice((1, 1, 2, 3, 5, 8))
+            crashes[point] = {first, first + random.randint(1, 20)}
+    return Plan(families, crashes)

@@ -1,0 +1,1 @@
+"""Bugs planted on purpose: a zero means nothing unless each of them is caught."""
