@@ -43,7 +43,9 @@ pub(crate) struct Dynamics {
 impl Dynamics {
     pub fn new(sd: f64, memory_s: f64, jump_sd: f64) -> Self {
         Self {
-            variance: sd * sd,
+            // As exact as a cell can hold it, so that a cell which is not there yet and a fresh
+            // one say the same to the last bit.
+            variance: f64::from((sd * sd) as f32),
             rate_per_tick: 1.0 / (memory_s * TICKS_PER_S),
             jump_variance: jump_sd * jump_sd,
         }
