@@ -75,16 +75,14 @@ ci: lint types stubs gen-check test ## What the pipeline runs: all of the checks
 # Random tests begin from one seed, so that a pipeline that passed says the same tomorrow.
 # SEED=random looks elsewhere each time, and prints where.
 SEED ?= 1
-seed = $(if $(filter random,$(SEED)),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '),$(SEED))
+FIRST_SEED := $(if $(filter random,$(SEED)),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '),$(SEED))
 test: test-rust test-python ## Every test (PYTEST_ARGS="-k vault" narrows Python's; SEED=random)
 
-test-rust: SEED := $(seed)
 test-rust: setup
-	PROPTEST_RNG_SEED=$(SEED) cargo test --workspace --locked --quiet
+	PROPTEST_RNG_SEED=$(FIRST_SEED) cargo test --workspace --locked --quiet
 
-test-python: SEED := $(seed)
 test-python: setup $(STAMPS)/load
-	$(BIN)/python -m pytest --hypothesis-seed=$(SEED) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --hypothesis-seed=$(FIRST_SEED) $(PYTEST_ARGS)
 
 # One seed is one world; a failing one names the command that lives it again.
 .PHONY: sim mutants
