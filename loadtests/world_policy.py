@@ -15,14 +15,13 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
+from turnout.domain.accounts import Fees, Objective
 from turnout.routing import (
     Decision,
     Permit,
     RoutingAccount,
     RoutingEngine,
     RoutingFacts,
-    RoutingFees,
-    RoutingObjective,
     RoutingOutcome,
     RoutingProfile,
     compile_config,
@@ -42,21 +41,21 @@ def config(world: Any) -> bytes:
     """The configuration that a merchant with these providers, fees and objective would write."""
     accounts = [RoutingAccount(p, fees=_fees(world.fees.get(p, {}))) for p in world.providers]
     if world.objective == "value":
-        objective = RoutingObjective("value", margin_bps=world.margin_bps)
+        objective = Objective("value", margin_bps=world.margin_bps)
     else:
-        objective = RoutingObjective(world.objective)
+        objective = Objective(world.objective)
     profile = RoutingProfile(PROFILE, [list(world.providers)], objective)
     return compile_config(accounts, [profile])
 
 
-def _fees(fees: dict[str, Any]) -> RoutingFees:
+def _fees(fees: dict[str, Any]) -> Fees:
     # The world's own defaults, for what a scenario does not say.
     home, crosses = fees.get("home", ""), fees.get("cross_border_bps", 0)
     bps = fees.get("fee_bps", 80)
     if not home:
         # Every issuer is abroad then.
         bps, crosses = bps + crosses, 0
-    return RoutingFees(
+    return Fees(
         bps=bps,
         fixed_minor=fees.get("fee_fixed", 10),
         cross_border_bps=crosses,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from turnout.domain.accounts import FeeLine, Fees, Objective
 from turnout.routing import (
-    FeeLine,
     RoutingAccount,
     RoutingEngine,
     RoutingError,
     RoutingFacts,
-    RoutingFees,
-    RoutingObjective,
     RoutingProfile,
     RoutingSettings,
     compile_config,
@@ -25,12 +23,12 @@ FACTS = RoutingFacts(
     funding="debit",
     issuer_country="DE",
 )
-DEAR = RoutingAccount("acc_dear", fees=RoutingFees(bps=200, fixed_minor=30))
-CHEAP = RoutingAccount("acc_cheap", fees=RoutingFees(bps=40, fixed_minor=10))
+DEAR = RoutingAccount("acc_dear", fees=Fees(bps=200, fixed_minor=30))
+CHEAP = RoutingAccount("acc_cheap", fees=Fees(bps=40, fixed_minor=10))
 
 
 def engine(
-    objective: RoutingObjective,
+    objective: Objective,
     *accounts: RoutingAccount,
     explore: bool = True,
     settings: RoutingSettings | None = None,
@@ -42,7 +40,7 @@ def engine(
 
 @pytest.mark.parametrize("kind", ["value", "cost"])
 def test_the_cheaper_of_equals_wins_where_fees_count(kind: str) -> None:
-    router = engine(RoutingObjective(kind), DEAR, CHEAP)
+    router = engine(Objective(kind), DEAR, CHEAP)
     decision = router.decide("pro_1", FACTS, decision_id="dec_1", now_ns=0, seed=1)
     assert decision.account_ids == ["acc_cheap", "acc_dear"]
     assert [account.fee_minor for account in decision.ranked] == [50.0, 230.0]
@@ -50,7 +48,7 @@ def test_the_cheaper_of_equals_wins_where_fees_count(kind: str) -> None:
 
 
 def test_fees_do_not_count_for_approval() -> None:
-    router = engine(RoutingObjective(), DEAR, CHEAP)
+    router = engine(Objective(), DEAR, CHEAP)
     decision = router.decide("pro_1", FACTS, decision_id="dec_1", now_ns=0, seed=1)
     assert [account.propensity for account in decision.ranked] == [0.5, 0.5]
 
@@ -60,7 +58,7 @@ def test_without_exploring_the_first_of_equals_is_certain() -> None:
         (False, FACTS),
         (True, RoutingFacts(amount_minor=10_000, no_exploring=True)),
     ):
-        router = engine(RoutingObjective(), DEAR, CHEAP, explore=explore)
+        router = engine(Objective(), DEAR, CHEAP, explore=explore)
         for seed in range(20):
             decision = router.decide("pro_1", facts, decision_id="dec_1", now_ns=0, seed=seed)
             assert decision.account_ids == ["acc_dear", "acc_cheap"]
@@ -69,7 +67,7 @@ def test_without_exploring_the_first_of_equals_is_certain() -> None:
 
 
 def test_interchange_borders_and_currencies_add_up() -> None:
-    fees = RoutingFees(
+    fees = Fees(
         bps=10,
         fixed_minor=8,
         currency="USD",
@@ -83,9 +81,7 @@ def test_interchange_borders_and_currencies_add_up() -> None:
         ],
     )
     settings = RoutingSettings(exchange_rates={"EUR": 1.0, "USD": 0.875})
-    router = engine(
-        RoutingObjective("value"), RoutingAccount("acc_a", fees=fees), settings=settings
-    )
+    router = engine(Objective("value"), RoutingAccount("acc_a", fees=fees), settings=settings)
     decision = router.decide("pro_1", FACTS, decision_id="dec_1", now_ns=0, seed=1)
     assert decision.ranked[0].fee_minor == pytest.approx(10 + 60 + 100 + 115 + 7)
 
@@ -93,18 +89,18 @@ def test_interchange_borders_and_currencies_add_up() -> None:
 @pytest.mark.parametrize(
     ("fees", "key"),
     [
-        (RoutingFees(bps=20_000), r"accounts\[0\]\.fees\.bps"),
-        (RoutingFees(currency="USD"), r"accounts\[0\]\.fees\.currency"),
-        (RoutingFees(cross_border_bps=5), r"accounts\[0\]\.fees\.home_country"),
+        (Fees(bps=20_000), r"accounts\[0\]\.fees\.bps"),
+        (Fees(currency="USD"), r"accounts\[0\]\.fees\.currency"),
+        (Fees(cross_border_bps=5), r"accounts\[0\]\.fees\.home_country"),
     ],
 )
-def test_wrong_fees_name_their_key(fees: RoutingFees, key: str) -> None:
+def test_wrong_fees_name_their_key(fees: Fees, key: str) -> None:
     with pytest.raises(RoutingError, match=key):
-        engine(RoutingObjective(), RoutingAccount("acc_a", fees=fees))
+        engine(Objective(), RoutingAccount("acc_a", fees=fees))
 
 
 def test_a_wrong_objective_names_its_key() -> None:
     with pytest.raises(RoutingError, match=r"profiles\[0\]\.objective"):
-        engine(RoutingObjective("profit"), CHEAP)
+        engine(Objective("profit"), CHEAP)
     with pytest.raises(RoutingError, match=r"profiles\[0\]\.objective\.margin_bps"):
-        engine(RoutingObjective("value", margin_bps=-1), CHEAP)
+        engine(Objective("value", margin_bps=-1), CHEAP)

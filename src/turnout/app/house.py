@@ -104,7 +104,9 @@ def engine_config_of(settings: Settings) -> bytes:
     return engine_config(
         settings.accounts,
         settings.profiles,
-        RoutingSettings(tuned.health, tuned.breaker, tuned.choice),
+        RoutingSettings(
+            tuned.health, tuned.breaker, tuned.choice, tuned.learning, tuned.exchange_rates
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from turnout.config.options import Wrong, did_you_mean
 from turnout.config.places import is_loopback
+from turnout.config.pricing import check_fees, check_objective, fees_of, objective_of
 from turnout.config.reading import Reader
 from turnout.config.tables import (
     AccountTable,
@@ -18,7 +19,7 @@ from turnout.config.tables import (
     OperatorKeyTable,
     ProfileTable,
 )
-from turnout.domain.accounts import Account, ApiKey, Merchant, OperatorKey, Profile
+from turnout.domain.accounts import Account, ApiKey, Merchant, OperatorKey, Profile, RateLimit
 from turnout.domain.cards import Network
 from turnout.domain.countries import COUNTRIES
 from turnout.domain.money import EXPONENTS
@@ -42,7 +43,9 @@ class Parties:
     operator_keys: Mapping[str, OperatorKey]
 
 
-def read_parties(raw: Mapping[str, Any], reader: Reader) -> Parties:
+def read_parties(
+    raw: Mapping[str, Any], exchange_rates: Mapping[str, float], reader: Reader
+) -> Parties:
     """Reads all of them and notes what does not fit together."""
     merchants = _rows(MerchantTable, raw, "merchants", "mer", reader)
     profiles = _rows(ProfileTable, raw, "profiles", "pro", reader)
@@ -51,10 +54,12 @@ def read_parties(raw: Mapping[str, Any], reader: Reader) -> Parties:
     operators = _rows(OperatorKeyTable, raw, "operator_keys", "opr", reader)
     for path, account in accounts.values():
         _check_account(account, path, reader)
+        check_fees(account.fees, exchange_rates, f"{path}.fees", reader)
         _check_merchant(account.merchant, merchants, path, reader)
     for path, profile in profiles.values():
         _check_merchant(profile.merchant, merchants, path, reader)
         _check_profile(profile, accounts, path, reader)
+        check_objective(profile.objective, f"{path}.objective", reader)
     for path, merchant in merchants.values():
         _check_id(merchant.organisation, "org", f"{path}.organisation", reader)
         own = [one.id for _, one in profiles.values() if one.merchant == merchant.id]
@@ -73,7 +78,13 @@ def read_parties(raw: Mapping[str, Any], reader: Reader) -> Parties:
         },
         {
             one.id: Profile(
-                one.id, one.merchant, one.tiers, one.max_attempts, one.statement_descriptor
+                one.id,
+                one.merchant,
+                one.tiers,
+                one.max_attempts,
+                one.statement_descriptor,
+                objective_of(one.objective),
+                one.explore,
             )
             for _, one in profiles.values()
         },
@@ -177,6 +188,12 @@ def _check_account(account: AccountTable, path: str, reader: Reader) -> None:
             reader.wrong(
                 f"{path}.settings.{name}", "looks like a secret; it belongs to credentials"
             )
+    if account.adaptive_in_flight and not account.max_in_flight:
+        reader.wrong(
+            f"{path}.adaptive_in_flight", "has no cap to lower: give max_in_flight a figure too"
+        )
+    if account.rate_limit.burst and not account.rate_limit.per_s:
+        reader.wrong(f"{path}.rate_limit.burst", "means nothing without per_s")
     if account.connect_timeout_ms > account.timeout_ms:
         reader.wrong(f"{path}.connect_timeout_ms", "is above timeout_ms, which covers it too")
 
@@ -219,6 +236,10 @@ def _account(row: AccountTable) -> Account:
         limits=row.limits,
         multi_capture=row.multi_capture,
         max_in_flight=row.max_in_flight,
+        adaptive_in_flight=row.adaptive_in_flight,
+        rate_limit=RateLimit(row.rate_limit.per_s, row.rate_limit.burst),
+        require_known=row.require_known,
+        fees=fees_of(row.fees),
         timeout_ms=row.timeout_ms,
         connect_timeout_ms=row.connect_timeout_ms,
         authorization_valid_h=row.authorization_valid_h,

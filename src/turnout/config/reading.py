@@ -82,6 +82,8 @@ class Reader:
             return self.secrets.secret(raw, path)
         if hint is AmountLimit:
             return _limit(raw)
+        if dataclasses.is_dataclass(hint):
+            return self.table(typing.cast(type, hint), raw, path)
         origin, inner = typing.get_origin(hint), typing.get_args(hint)
         if origin is tuple or origin is frozenset:
             if not isinstance(raw, Sequence) or isinstance(raw, str):
@@ -189,6 +191,7 @@ _SCALARS: dict[Any, Callable[[object], Any]] = {
     int: _integer,
     float: _number,
     bool: _truth,
+    bool | None: _truth,
     Path: _path,
     Path | None: _path_or_none,
 }

@@ -61,7 +61,24 @@ def reference() -> str:
     parts.append(_PARTIES)
     for name, kind in TABLES.items():
         parts.append(f"\n### [[{name}]]\n\n{_doc(kind)}\n\n{''.join(_rows(kind))}")
+        parts += _inner(name, kind)
     return "".join(parts)
+
+
+def _inner(name: str, kind: type) -> Iterator[str]:
+    """The tables within a table, each under its own heading."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint, path = hints[field.name], f"{name}.{field.name}"
+        inner = typing.get_args(hint)
+        if inner and dataclasses.is_dataclass(inner[0]) and inner[0] is not AmountLimit:
+            hint, head = inner[0], f"[[{path}]]"
+        else:
+            head = f"[{path}]"
+        if dataclasses.is_dataclass(hint):
+            table = typing.cast(type, hint)
+            yield f"\n#### {head}\n\n{_doc(table)}\n\n{''.join(_rows(table))}"
+            yield from _inner(path, table)
 
 
 def _doc(kind: type) -> str:
@@ -93,9 +110,13 @@ def _limits(said: Declared) -> str:
 def _type(hint: Any, said: Declared) -> str:
     if hint in _SIMPLE:
         return f"{_SIMPLE[hint]}, {said.unit}" if said.unit else _SIMPLE[hint]
+    if dataclasses.is_dataclass(hint):
+        return "table"
     inner = typing.get_args(hint)
     if typing.get_origin(hint) is Mapping:
         return f"table of {_MANY[inner[1]]}"
+    if dataclasses.is_dataclass(inner[0]):
+        return "array of tables"
     if typing.get_origin(inner[0]) is tuple:
         return "array of arrays of strings"
     unit = f", {said.unit}" if said.unit else ""
@@ -107,6 +128,7 @@ _SIMPLE = {
     int: "whole number",
     float: "number",
     bool: "true or false",
+    bool | None: "true or false",
     Path: "path",
     Path | None: "path",
 }
@@ -114,7 +136,7 @@ _MANY = {str: "strings", float: "numbers", Secret: "secrets", AmountLimit: "limi
 
 
 def _shown(default: object) -> str:
-    if default is None or default == "":
+    if default is None or default == "" or dataclasses.is_dataclass(default):
         return "empty"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"

@@ -142,6 +142,8 @@ provider = "stripe"
 base_url = "http://127.0.0.1:7101"
 credentials = { api_key = "file:var/secrets/acc_stripe_main.api_key" }
 webhook_secrets = ["file:var/secrets/acc_stripe_main.webhook"]
+# What an approved payment costs; a profile's objective says whether that counts. Figures invented.
+fees = { bps = 150, fixed_minor = 25, cross_border_bps = 100, home_country = "DE" }
 
 [[accounts]]
 id = "acc_stripe_second"
@@ -159,6 +161,16 @@ base_url = "http://127.0.0.1:7102"
 credentials = { api_key = "file:var/secrets/acc_adyen_main.api_key" }
 webhook_secrets = ["file:var/secrets/acc_adyen_main.webhook"]
 settings = { merchant_account = "SandboxMainECOM" }
+# Interchange++: our share, and beside it the first line that fits.
+[accounts.fees]
+bps = 60
+fixed_minor = 11
+home_country = "DE"
+lines = [
+    { funding = "debit", cross_border = false, bps = 20 },
+    { funding = "credit", cross_border = false, bps = 30 },
+    { bps = 150 },
+]
 
 [[accounts]]
 id = "acc_adyen_second"

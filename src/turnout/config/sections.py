@@ -178,11 +178,21 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Routing. The keys of the three tables and their defaults stand in docs/routing.md."""
+    """Routing. The keys of the first four tables and their defaults stand in docs/routing.md."""
 
     health: Mapping[str, float] = option({}, "How approval and failure rates are estimated.")
     breaker: Mapping[str, float] = option({}, "When an account is left alone, and for how long.")
     choice: Mapping[str, float] = option({}, "How accounts of one tier compete.")
+    learning: Mapping[str, float] = option(
+        {}, "How far accounts and issuers may differ, and how long what was learnt lasts."
+    )
+    exchange_rates: Mapping[str, float] = option(
+        {},
+        "What one minor unit of each currency is worth in one of them, for fees in other "
+        "currencies than the payment's: { EUR = 1, USD = 0.92 }.",
+        least=1e-9,
+        most=1e9,
+    )
     save_interval_s: float = option(
         10.0,
         "How often health and breakers are saved, so that a restart is not a cold start.",

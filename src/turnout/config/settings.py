@@ -17,6 +17,7 @@ from turnout.config.environment import override
 from turnout.config.options import ConfigError, did_you_mean
 from turnout.config.parties import Parties, read_parties
 from turnout.config.places import check_places
+from turnout.config.pricing import check_rates
 from turnout.config.reading import Reader
 from turnout.config.references import SecretSource
 from turnout.domain.accounts import Account, ApiKey, Merchant, OperatorKey, Profile
@@ -125,7 +126,9 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     read: dict[str, Any] = {
         name: reader.table(kind, raw.get(name, {}), name) for name, kind in SECTIONS.items()
     }
-    parties: Parties = read_parties(raw, reader)
+    rates = read["routing"].exchange_rates
+    check_rates(rates, "routing.exchange_rates", reader)
+    parties: Parties = read_parties(raw, rates, reader)
     settings = Settings(
         path=path,
         **read,
@@ -162,10 +165,12 @@ def _account(account: Account) -> dict[str, object]:
     shown = {
         field.name: getattr(account, field.name)
         for field in dataclasses.fields(account)
-        if field.name not in ("credentials", "webhook_secrets", "limits")
+        if field.name not in ("credentials", "webhook_secrets", "limits", "rate_limit", "fees")
     }
     shown["credentials"] = sorted(account.credentials)
     shown["webhook_secrets"] = len(account.webhook_secrets)
+    shown["rate_limit"] = dataclasses.asdict(account.rate_limit)
+    shown["fees"] = dataclasses.asdict(account.fees)
     shown["limits"] = {
         currency: dataclasses.asdict(limit) for currency, limit in account.limits.items()
     }

@@ -1,5 +1,7 @@
 """The arrays of tables of turnout.toml: merchants, profiles, accounts and API keys."""
 
+# ruff: noqa: RUF009 (`option` makes a field, it is no shared default)
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -20,6 +22,115 @@ class MerchantTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveTable:
+    """What a profile wants of its accounts: what accounts of one tier compete by."""
+
+    kind: str = option(
+        "approval",
+        "The most approvals; the most money left (value); approvals with fees and waiting weighed "
+        "in (weighted), and two settings of that: cost and latency. See docs/routing.md.",
+        choices=("approval", "cost", "latency", "value", "weighted"),
+    )
+    margin_bps: float = option(
+        300.0,
+        "For value: what an approved payment earns before fees, of its amount.",
+        unit="bps",
+        least=0.0,
+        most=10_000.0,
+    )
+    latency_minor_per_s: float = option(
+        0.0,
+        "For value: what a second of waiting costs, in minor units.",
+        unit="minor units a second",
+        least=0.0,
+        most=1_000_000.0,
+    )
+    approval_per_fee_bps: float = option(
+        0.0,
+        "For weighted: the approval (0 to 1) that a basis point of fee is worth.",
+        least=0.0,
+        most=1.0,
+    )
+    approval_per_latency_s: float = option(
+        0.0,
+        "For weighted: the approval (0 to 1) that a second of waiting is worth.",
+        unit="per second",
+        least=0.0,
+        most=10.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeeLineTable:
+    """One line of interchange and scheme fees: the first that fits a payment is added."""
+
+    network: str = option("", "Card network that it is for; empty fits any.")
+    funding: str = option(
+        "",
+        "Funding that it is for; empty fits any.",
+        choices=("", "credit", "debit", "prepaid"),
+    )
+    issuer_country: str = option("", "Issuer's country that it is for; empty fits any.")
+    cross_border: bool | None = option(
+        None,
+        "Only for issuers outside (true) or inside (false) home_country; left out, for both.",
+    )
+    bps: float = option(0.0, "Share of the amount.", unit="bps", least=-10_000.0, most=10_000.0)
+    fixed_minor: float = option(
+        0.0, "In minor units of the fees' currency.", unit="minor units", least=-1e9, most=1e9
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeesTable:
+    """What an approved payment costs at an account; all parts add up. Rebates are negative."""
+
+    bps: float = option(0.0, "Share of the amount.", unit="bps", least=-10_000.0, most=10_000.0)
+    fixed_minor: float = option(
+        0.0, "In minor units of `currency`.", unit="minor units", least=-1e9, most=1e9
+    )
+    currency: str = option(
+        "",
+        "ISO 4217 code of what fixed_minor is in, with a rate in routing.exchange_rates; empty is "
+        "the payment's own.",
+    )
+    cross_border_bps: float = option(
+        0.0,
+        "Added where the issuer is outside home_country, or unknown.",
+        unit="bps",
+        least=-10_000.0,
+        most=10_000.0,
+    )
+    home_country: str = option("", "ISO 3166-1 alpha-2 code of where the account is at home.")
+    conversion_bps: float = option(
+        0.0,
+        "Added where the payment's currency is none of settlement_currencies.",
+        unit="bps",
+        least=-10_000.0,
+        most=10_000.0,
+    )
+    settlement_currencies: tuple[str, ...] = option(
+        (), "ISO 4217 codes of what it pays out in; empty is all."
+    )
+    lines: tuple[FeeLineTable, ...] = option(
+        (),
+        "Interchange and scheme fees, each [[accounts.fees.lines]]; the first that fits counts.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitTable:
+    """How many calls an account bears."""
+
+    per_s: float = option(
+        0.0, "Calls a second; 0 is no limit.", unit="calls a second", least=0.0, most=1e6
+    )
+    burst: float = option(
+        0.0, "Calls at once after a pause; 0 is per_s.", unit="calls", least=0.0, most=1e6
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileTable:
     """A merchant's settings for one shop or region: above all, its accounts in order."""
 
@@ -34,6 +145,14 @@ class ProfileTable:
     )
     statement_descriptor: str = option(
         "", "What payers read on their statement, where the payment says nothing else."
+    )
+    objective: ObjectiveTable = option(
+        ObjectiveTable(), "What accounts of one tier compete by, as [profiles.objective]."
+    )
+    explore: bool = option(
+        True,
+        "Whether payments may be used for finding out which account is best; false takes the best "
+        "by the estimates.",
     )
 
 
@@ -80,6 +199,22 @@ class AccountTable:
     )
     max_in_flight: int = option(
         0, "Calls to the provider at once; 0 is no cap.", unit="calls", least=0, most=100_000
+    )
+    adaptive_in_flight: bool = option(
+        False,
+        "Whether fewer than max_in_flight are made at once while calls fail or take several times "
+        "as long as usual.",
+    )
+    rate_limit: RateLimitTable = option(
+        RateLimitTable(), "Calls a second: { per_s = 50, burst = 100 }."
+    )
+    require_known: frozenset[str] = option(
+        frozenset(),
+        "Facts without which it takes no payment; otherwise what is unknown excludes no account.",
+        choices=("amount", "currency", "issuer_country", "method", "network"),
+    )
+    fees: FeesTable = option(
+        FeesTable(), "What an approved payment costs there, as [accounts.fees]."
     )
     timeout_ms: int = option(
         20_000, "Total time for one call to the provider.", unit="ms", least=100, most=120_000

@@ -45,7 +45,8 @@ def engine_config(
         for live in (False, True):
             tiers = [[one for one in tier if accounts[one].live is live] for tier in profile.tiers]
             kept = [tier for tier in tiers if tier]
-            routed.append(RoutingProfile(profile_key(profile.profile_id, live), kept))
+            key = profile_key(profile.profile_id, live)
+            routed.append(RoutingProfile(key, kept, profile.objective, profile.explore))
     return compile_config(compiled, routed, settings)
 
 
@@ -63,6 +64,11 @@ def _account(account: Account) -> RoutingAccount:
             for currency, limit in account.limits.items()
         },
         max_in_flight=account.max_in_flight,
+        adaptive_in_flight=account.adaptive_in_flight,
+        rate_per_s=account.rate_limit.per_s,
+        rate_burst=account.rate_limit.burst,
+        require_known=sorted(account.require_known),
+        fees=account.fees,
     )
 
 

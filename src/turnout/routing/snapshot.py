@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
+from turnout.domain.accounts import Fees, Objective
+
 
 @dataclass(frozen=True, slots=True)
 class AmountLimit:
@@ -17,71 +19,6 @@ class AmountLimit:
 
     min_minor: int | None = None
     max_minor: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FeeLine:
-    """One line of interchange and scheme fees; the first that fits a payment is added.
-
-    Attributes:
-        network: Card network; empty fits any.
-        funding: credit, debit, prepaid; empty fits any.
-        issuer_country: ISO 3166-1 alpha-2; empty fits any.
-        cross_border: Only issuers outside (True) or inside (False) the account's home country.
-        bps: Of the amount.
-        fixed_minor: In the fees' currency.
-    """
-
-    network: str = ""
-    funding: str = ""
-    issuer_country: str = ""
-    cross_border: bool | None = None
-    bps: float = 0.0
-    fixed_minor: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingFees:
-    """What an approved payment costs at an account; all parts add up.
-
-    Attributes:
-        bps: Of the amount.
-        fixed_minor: In minor units of `currency`.
-        currency: ISO 4217; empty means the payment's own. Needs an exchange rate.
-        cross_border_bps: Added where the issuer is outside `home_country`, or unknown.
-        home_country: ISO 3166-1 alpha-2.
-        conversion_bps: Added where the payment's currency is no settlement currency.
-        settlement_currencies: ISO 4217; empty means all.
-        lines: Interchange and scheme fees (interchange++).
-    """
-
-    bps: float = 0.0
-    fixed_minor: float = 0.0
-    currency: str = ""
-    cross_border_bps: float = 0.0
-    home_country: str = ""
-    conversion_bps: float = 0.0
-    settlement_currencies: Sequence[str] = ()
-    lines: Sequence[FeeLine] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingObjective:
-    """What a profile wants of its accounts.
-
-    Attributes:
-        kind: approval, value, weighted, cost or latency.
-        margin_bps: value: what an approved payment earns before fees, of its amount.
-        latency_minor_per_s: value: what a second of waiting costs.
-        approval_per_fee_bps: weighted: the approval that a basis point of fee is worth.
-        approval_per_latency_s: weighted: the approval that a second is worth.
-    """
-
-    kind: str = "approval"
-    margin_bps: float = 300.0
-    latency_minor_per_s: float = 0.0
-    approval_per_fee_bps: float = 0.0
-    approval_per_latency_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +56,7 @@ class RoutingAccount:
     rate_per_s: float = 0.0
     rate_burst: float = 0.0
     require_known: Sequence[str] = ()
-    fees: RoutingFees = field(default_factory=RoutingFees)
+    fees: Fees = field(default_factory=Fees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +75,7 @@ class RoutingProfile:
 
     id: str
     tiers: Sequence[Sequence[str]]
-    objective: RoutingObjective = field(default_factory=RoutingObjective)
+    objective: Objective = field(default_factory=Objective)
     explore: bool = True
 
     @classmethod
