@@ -1,17 +1,18 @@
 """An event loop whose time jumps: no I/O, no threads, nothing that two runs could do differently.
 
 Where nothing is ready, time goes straight to the next timer. Timers of the same moment run in the
-order in which they were made. Handles are this module's own, because asyncio's cost more than what
-they call.
+order in which they were made. Timers are this module's own and what is ready is a plain tuple,
+because asyncio's handles cost more than what they call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from heapq import heappop, heappush
 from typing import Any
 
 # Which process a task belongs to, and in which part of it; children and timers inherit both.
@@ -30,39 +31,42 @@ class SimTask(asyncio.Task[Any]):
     number: int = 0
 
 
-class SimHandle:
-    """A callback to come."""
+class SimTimer:
+    """A callback to come at its time."""
 
-    __slots__ = ("args", "callback", "context", "dead", "when_s")
+    __slots__ = ("args", "callback", "context", "when_s")
 
     def __init__(
         self,
         callback: Callable[..., object],
         args: tuple[Any, ...],
         context: contextvars.Context | None,
-        when_s: float = 0.0,
+        when_s: float,
     ) -> None:
-        self.callback = callback
+        self.callback: Callable[..., object] | None = callback
         self.args = args
-        self.context = context if context is not None else contextvars.copy_context()
-        self.dead = False
+        self.context = context if context is not None else copy_context()
         self.when_s = when_s
 
     def cancel(self) -> None:
         """It is skipped when its turn comes."""
-        self.dead = True
+        self.callback = None
+        self.args = ()
 
     def cancelled(self) -> bool:
         """Whether it will be skipped."""
-        return self.dead
+        return self.callback is None
 
     def when(self) -> float:
-        """The moment that a timer is set to."""
+        """The moment that it is set to."""
         return self.when_s
 
 
 class SimLoop(asyncio.BaseEventLoop):
     """Virtual time from zero."""
+
+    # Asked for every future and task that is made; a type costs a tenth of a method.
+    get_debug = bool
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,9 +74,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.tasks_made = 0
         self._sequence = 0
-        self._timers: list[tuple[float, int, SimHandle]] = []
-        self._ready: deque[SimHandle] = deque()
-        self.set_task_factory(_make_task)
+        self._timers: list[tuple[float, int, SimTimer]] = []
+        self._ready: deque[tuple[Callable[..., object], tuple[Any, ...], Any]] = deque()
 
     def time(self) -> float:
         """Virtual seconds since the world began."""
@@ -83,11 +86,9 @@ class SimLoop(asyncio.BaseEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: contextvars.Context | None = None,
-    ) -> SimHandle:
-        """See `AbstractEventLoop.call_soon`."""
-        handle = SimHandle(callback, args, context)
-        self._ready.append(handle)
-        return handle
+    ) -> None:
+        """See `AbstractEventLoop.call_soon`; it cannot be taken back, as nobody does."""
+        self._ready.append((callback, args, copy_context() if context is None else context))
 
     def call_at(  # type: ignore[override]
         self,
@@ -95,12 +96,12 @@ class SimLoop(asyncio.BaseEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: contextvars.Context | None = None,
-    ) -> SimHandle:
+    ) -> SimTimer:
         """See `AbstractEventLoop.call_at`."""
-        handle = SimHandle(callback, args, context, when)
+        timer = SimTimer(callback, args, context, when)
         self._sequence += 1
-        heapq.heappush(self._timers, (when, self._sequence, handle))
-        return handle
+        heappush(self._timers, (when, self._sequence, timer))
+        return timer
 
     def call_later(  # type: ignore[override]
         self,
@@ -108,38 +109,62 @@ class SimLoop(asyncio.BaseEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: contextvars.Context | None = None,
-    ) -> SimHandle:
+    ) -> SimTimer:
         """See `AbstractEventLoop.call_later`."""
-        return self.call_at(self.now_s + delay, callback, *args, context=context)
+        when = self.now_s + delay
+        timer = SimTimer(callback, args, context, when)
+        self._sequence += 1
+        heappush(self._timers, (when, self._sequence, timer))
+        return timer
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, Any] | Any,
+        *,
+        name: object = None,
+        context: contextvars.Context | None = None,
+    ) -> SimTask:
+        """See `AbstractEventLoop.create_task`; a dead process makes none that live."""
+        self.tasks_made += 1
+        process = PROCESS.get() if context is None else context.get(PROCESS)
+        # One name for all: asyncio would count on from one world to the next.
+        task = SimTask(coro, loop=self, name="sim", context=context)
+        task.process, task.number = process, self.tasks_made
+        if process is not None and not process.alive:
+            task.cancel()
+        return task
 
     def forget_timers(self, callback: Callable[..., object]) -> None:
         """Takes back every timer that would call this."""
-        for _, _, handle in self._timers:
-            if handle.callback == callback:
-                handle.cancel()
+        for _, _, timer in self._timers:
+            if timer.callback == callback:
+                timer.cancel()
 
     def _run_once(self) -> None:
+        """Runs all that is ready, and what that makes ready, up to the next moment."""
         ready, timers = self._ready, self._timers
         if not ready:
-            while timers and timers[0][2].dead:
-                heapq.heappop(timers)
+            while timers and timers[0][2].callback is None:
+                heappop(timers)
             if not timers:
                 raise Stuck
             self.now_s = max(self.now_s, timers[0][0])
         now_s = self.now_s
         while timers and timers[0][0] <= now_s:
-            ready.append(heapq.heappop(timers)[2])
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle.dead:
-                continue
-            self.steps += 1
+            timer = heappop(timers)[2]
+            if timer.callback is not None:
+                ready.append((timer.callback, timer.args, timer.context))
+        take, steps = ready.popleft, 0
+        while ready and not self._stopping:  # type: ignore[attr-defined]
+            callback, args, context = take()
+            steps += 1
             try:
-                handle.context.run(handle.callback, *handle.args)
+                context.run(callback, *args)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
                 self.call_exception_handler({"message": "callback failed", "exception": error})
+        self.steps += steps
 
     def _process_events(self, event_list: list[Any]) -> None:
         """There is no I/O."""
@@ -164,19 +189,3 @@ class SimLoop(asyncio.BaseEventLoop):
 def number_of(task: asyncio.Task[Any]) -> int:
     """Orders tasks as they were made: sets of them have no order that two runs share."""
     return task.number if isinstance(task, SimTask) else 0
-
-
-def _make_task(
-    loop: asyncio.AbstractEventLoop,
-    coroutine: Coroutine[Any, Any, Any] | Any,
-    context: contextvars.Context | None = None,
-) -> asyncio.Task[Any]:
-    task = SimTask(coroutine, loop=loop, context=context)
-    process = context.get(PROCESS) if context is not None else PROCESS.get()
-    task.process = process
-    assert isinstance(loop, SimLoop)
-    loop.tasks_made += 1
-    task.number = loop.tasks_made
-    if process is not None and not process.alive:
-        task.cancel()
-    return task

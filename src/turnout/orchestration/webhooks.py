@@ -33,6 +33,8 @@ _TRIES_MOST = 10
 _RETRY_S = 1.0
 # Ten tries take some five minutes: what is wrong for a moment is over by then.
 _RETRY_MOST_S = 60.0
+# One that became durable after its receiver was cancelled has woken nobody.
+_LOOK_S = 15.0
 _SECOND_NS = 1_000_000_000
 
 
@@ -83,13 +85,22 @@ class Webhooks:
                 done = await self.work_once()
             except StoreUnavailable as error:
                 log.error("webhooks wait for the record: %s", error)
-                done = 0
                 await asyncio.sleep(_RETRY_S)
-            if not done:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), _RETRY_S)
-                except TimeoutError:
-                    continue
+                continue
+            if done < _PAGE:
+                await self._woken()
+
+    async def _woken(self) -> None:
+        """Returns once a webhook came, one is to be tried again, or after `_LOOK_S`."""
+        wait_s = _LOOK_S
+        if self._later_ns:
+            left_ns = min(self._later_ns.values()) - self._parts.mint.clock.monotonic_ns()
+            wait_s = min(max(left_ns / _SECOND_NS, 0.0), _LOOK_S)
+        timer = asyncio.get_running_loop().call_later(wait_s, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
 
     async def work_once(self) -> int:
         """Works one page off; returns how many were done."""
