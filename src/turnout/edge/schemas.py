@@ -29,6 +29,8 @@ _INT64_REQUEST: Json = {"type": ["integer", "string"], "format": "int64"}
 
 _WELL_KNOWN: dict[str, Json] = {
     ".google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    # The contract's lists in lists are of words: accounts, or leading digits of cards.
+    ".google.protobuf.ListValue": {"type": "array", "items": {"type": "string"}},
 }
 
 # The error's details are Any: their fields stand beside "@type".
@@ -113,6 +115,11 @@ def _running_text(comment: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
+def _in_oneof(field: _Field) -> bool:
+    """Whether it is one of several kinds; protoc gives an optional field a oneof of its own."""
+    return field.HasField("oneof_index") and not field.proto3_optional
+
+
 class Schemas:
     """Makes the schema of every message and enumeration asked for, and of what they use."""
 
@@ -184,7 +191,7 @@ class Schemas:
         behaviors = field.options.Extensions[field_behavior_pb2.field_behavior]
         if field_behavior_pb2.INPUT_ONLY in behaviors:
             schema["writeOnly"] = True
-        if field.HasField("oneof_index"):
+        if _in_oneof(field):
             oneof = self._messages[owner].oneof_decl[field.oneof_index].name
             about = f"One of the kinds of `{oneof}`. {about}"
         return {**schema, "description": about}
@@ -213,7 +220,7 @@ class Schemas:
         if required:
             schema["required"] = required
         schema["properties"] = {field.name: self.of_field(name, field) for field in fields}
-        if fields and all(field.HasField("oneof_index") for field in fields):
+        if fields and all(_in_oneof(field) for field in fields):
             schema["maxProperties"] = 1
         if name not in self._answers:
             schema["additionalProperties"] = False  # The edge refuses unknown fields.

@@ -4,7 +4,7 @@
 --
 -- Before this text stand three tables made from the contract (see strict_json.py):
 --   OPERATIONS  list of { verb, pattern, message, in_path }
---   MESSAGES    message -> field -> { kind, of, list }
+--   MESSAGES    message -> field -> { kind, of, list, value }; kind texts is a list of strings
 --   ENUMS       enumeration -> name -> true
 
 local byte, find, match, sub = string.byte, string.find, string.match, string.sub
@@ -125,6 +125,8 @@ function Reader:scalar(field, path)
     if not is_whole(word, field.kind) then
       fail(path, "must be a whole number that fits " .. field.kind)
     end
+  elseif field.kind == "number" and word ~= "true" and word ~= "false" then
+    return
   elseif field.kind ~= "boolean" or (word ~= "true" and word ~= "false") then
     fail(path, "must be a " .. (field.kind == "enum" and "string" or field.kind))
   end
@@ -195,6 +197,12 @@ function Reader:value(field, path, depth)
   if depth > DEPTH_LIMIT then
     fail("body", "is nested too deeply")
   end
+  if field.kind == "texts" then
+    if self:peek() ~= OPEN_LIST then
+      fail(path, "must be a list")
+    end
+    return self:list(STRING, path, depth + 1)
+  end
   if field.kind ~= "message" and field.kind ~= "map" then
     return self:scalar(field, path)
   end
@@ -214,7 +222,7 @@ function Reader:value(field, path, depth)
       fail(here, "stands twice")
     end
     seen[key] = true
-    self:scalar(STRING, here)
+    self:scalar(field.value, here)
   end)
 end
 

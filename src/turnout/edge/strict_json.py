@@ -20,6 +20,7 @@ _KINDS = {
     _Field.TYPE_BOOL: "boolean",
     _Field.TYPE_INT32: "int32",
     _Field.TYPE_INT64: "int64",
+    _Field.TYPE_DOUBLE: "number",
 }
 
 
@@ -41,7 +42,8 @@ def source(image: descriptor_pb2.FileDescriptorSet) -> str:
     for name in sorted(reached):
         lines.append(f"  {name} = {{")
         for field in messages[name].field:
-            lines.append(f"    {field.name} = {_field(messages[name], field)},")
+            # In brackets, because some fields are named as Lua names its own: in, not.
+            lines.append(f'    ["{field.name}"] = {_field(messages[name], field)},')
             if field.type == _Field.TYPE_ENUM:
                 used_enums.add(_short(field.type_name))
         lines.append("  },")
@@ -87,10 +89,13 @@ def _reach(
 def _field(message: descriptor_pb2.DescriptorProto, field: _Field) -> str:
     """Return the Lua table that describes one field."""
     short = _short(field.type_name)
-    if any(nested.name == short and nested.options.map_entry for nested in message.nested_type):
-        return '{ kind = "map" }'
+    for nested in message.nested_type:
+        if nested.name == short and nested.options.map_entry:
+            return f'{{ kind = "map", value = {{ kind = "{_KINDS[nested.field[1].type]}" }} }}'
     if field.type_name == ".google.protobuf.Timestamp":
         kind = 'kind = "string"'
+    elif field.type_name == ".google.protobuf.ListValue":
+        kind = 'kind = "texts"'
     elif field.type == _Field.TYPE_MESSAGE:
         kind = f'kind = "message", of = "{short}"'
     elif field.type == _Field.TYPE_ENUM:

@@ -186,6 +186,78 @@ THREE_D_SECURE_PREFERENCE_EXEMPTION: ThreeDSecurePreference.ValueType  # 3
 """Ask for an exemption wherever one is possible."""
 Global___ThreeDSecurePreference: _TypeAlias = ThreeDSecurePreference  # noqa: Y015
 
+class _Channel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChannelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Channel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANNEL_UNSPECIFIED: _Channel.ValueType  # 0
+    """Not given."""
+    CHANNEL_ECOMMERCE: _Channel.ValueType  # 1
+    """In a shop on the web."""
+    CHANNEL_IN_APP: _Channel.ValueType  # 2
+    """In the merchant's app."""
+    CHANNEL_MOTO: _Channel.ValueType  # 3
+    """By mail or telephone: the merchant types the card."""
+    CHANNEL_PAY_BY_LINK: _Channel.ValueType  # 4
+    """By a link that the merchant sent."""
+    CHANNEL_IN_PERSON: _Channel.ValueType  # 5
+    """At a counter or a terminal."""
+
+class Channel(_Channel, metaclass=_ChannelEnumTypeWrapper):
+    """Where the payer pays."""
+
+CHANNEL_UNSPECIFIED: Channel.ValueType  # 0
+"""Not given."""
+CHANNEL_ECOMMERCE: Channel.ValueType  # 1
+"""In a shop on the web."""
+CHANNEL_IN_APP: Channel.ValueType  # 2
+"""In the merchant's app."""
+CHANNEL_MOTO: Channel.ValueType  # 3
+"""By mail or telephone: the merchant types the card."""
+CHANNEL_PAY_BY_LINK: Channel.ValueType  # 4
+"""By a link that the merchant sent."""
+CHANNEL_IN_PERSON: Channel.ValueType  # 5
+"""At a counter or a terminal."""
+Global___Channel: _TypeAlias = Channel  # noqa: Y015
+
+class _ThreeDSecureState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ThreeDSecureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ThreeDSecureState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    THREE_D_SECURE_STATE_UNSPECIFIED: _ThreeDSecureState.ValueType  # 0
+    """Not known."""
+    THREE_D_SECURE_STATE_NONE: _ThreeDSecureState.ValueType  # 1
+    """It was not tried."""
+    THREE_D_SECURE_STATE_ATTEMPTED: _ThreeDSecureState.ValueType  # 2
+    """It was tried, and the issuer or the card could not take part."""
+    THREE_D_SECURE_STATE_AUTHENTICATED: _ThreeDSecureState.ValueType  # 3
+    """The payer was authenticated."""
+    THREE_D_SECURE_STATE_FAILED: _ThreeDSecureState.ValueType  # 4
+    """The payer was not authenticated."""
+    THREE_D_SECURE_STATE_EXEMPTED: _ThreeDSecureState.ValueType  # 5
+    """An exemption was granted."""
+
+class ThreeDSecureState(_ThreeDSecureState, metaclass=_ThreeDSecureStateEnumTypeWrapper):
+    """What came of 3-D Secure before the payment reached Turnout."""
+
+THREE_D_SECURE_STATE_UNSPECIFIED: ThreeDSecureState.ValueType  # 0
+"""Not known."""
+THREE_D_SECURE_STATE_NONE: ThreeDSecureState.ValueType  # 1
+"""It was not tried."""
+THREE_D_SECURE_STATE_ATTEMPTED: ThreeDSecureState.ValueType  # 2
+"""It was tried, and the issuer or the card could not take part."""
+THREE_D_SECURE_STATE_AUTHENTICATED: ThreeDSecureState.ValueType  # 3
+"""The payer was authenticated."""
+THREE_D_SECURE_STATE_FAILED: ThreeDSecureState.ValueType  # 4
+"""The payer was not authenticated."""
+THREE_D_SECURE_STATE_EXEMPTED: ThreeDSecureState.ValueType  # 5
+"""An exemption was granted."""
+Global___ThreeDSecureState: _TypeAlias = ThreeDSecureState  # noqa: Y015
+
 @_typing.final
 class ThreeDSecure(_message.Message):
     """What the merchant wants of 3-D Secure for one payment. Results of an
@@ -276,6 +348,10 @@ class Payment(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    THREE_DS_FIELD_NUMBER: _builtins.int
+    RISK_SCORE_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     """Id, `pay_...`."""
     merchant_id: _builtins.str
@@ -334,6 +410,18 @@ class Payment(_message.Message):
     """Whether money is real."""
     version: _builtins.int
     """Grows by one with every change; starts at 1."""
+    channel: Global___Channel.ValueType
+    """Where the payer paid, as the merchant told."""
+    recurring: _builtins.bool
+    """Whether it is one of a series that the payer agreed to, as the merchant
+    told; absent where nothing was said.
+    """
+    three_ds: Global___ThreeDSecureState.ValueType
+    """What came of 3-D Secure before, as the merchant told."""
+    risk_score: _builtins.int
+    """The merchant's own estimate of the risk, 0 to 100; absent where nothing was
+    said.
+    """
     @_builtins.property
     def payment_method(self) -> _methods_pb2.PaymentMethodView:
         """What the payer pays with."""
@@ -435,12 +523,23 @@ class Payment(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        channel: Global___Channel.ValueType = ...,
+        recurring: _builtins.bool | None = ...,
+        three_ds: Global___ThreeDSecureState.ValueType = ...,
+        risk_score: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "cancellation", b"cancellation", "capture_before", b"capture_before", "created_at", b"created_at", "customer", b"customer", "decision", b"decision", "decline", b"decline", "next_action", b"next_action", "payment_method", b"payment_method", "shipping_address", b"shipping_address", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "billing_address", b"billing_address", "cancellation", b"cancellation", "capture_before", b"capture_before", "created_at", b"created_at", "customer", b"customer", "decision", b"decision", "decline", b"decline", "next_action", b"next_action", "payment_method", b"payment_method", "recurring", b"recurring", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount_minor", b"amount_minor", "attempts", b"attempts", "authorized_minor", b"authorized_minor", "avs_result", b"avs_result", "billing_address", b"billing_address", "cancellation", b"cancellation", "capturable_minor", b"capturable_minor", "capture_before", b"capture_before", "capture_method", b"capture_method", "captured_minor", b"captured_minor", "captures", b"captures", "created_at", b"created_at", "currency", b"currency", "customer", b"customer", "cvc_result", b"cvc_result", "decision", b"decision", "decline", b"decline", "description", b"description", "initiator", b"initiator", "merchant_id", b"merchant_id", "merchant_reference", b"merchant_reference", "metadata", b"metadata", "mode", b"mode", "network_transaction_id", b"network_transaction_id", "next_action", b"next_action", "payment_id", b"payment_id", "payment_method", b"payment_method", "processing_reason", b"processing_reason", "profile_id", b"profile_id", "provider", b"provider", "provider_reference", b"provider_reference", "refundable_minor", b"refundable_minor", "refunded_minor", b"refunded_minor", "return_url", b"return_url", "shipping_address", b"shipping_address", "statement_descriptor", b"statement_descriptor", "status", b"status", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "account_id", b"account_id", "amount_minor", b"amount_minor", "attempts", b"attempts", "authorized_minor", b"authorized_minor", "avs_result", b"avs_result", "billing_address", b"billing_address", "cancellation", b"cancellation", "capturable_minor", b"capturable_minor", "capture_before", b"capture_before", "capture_method", b"capture_method", "captured_minor", b"captured_minor", "captures", b"captures", "channel", b"channel", "created_at", b"created_at", "currency", b"currency", "customer", b"customer", "cvc_result", b"cvc_result", "decision", b"decision", "decline", b"decline", "description", b"description", "initiator", b"initiator", "merchant_id", b"merchant_id", "merchant_reference", b"merchant_reference", "metadata", b"metadata", "mode", b"mode", "network_transaction_id", b"network_transaction_id", "next_action", b"next_action", "payment_id", b"payment_id", "payment_method", b"payment_method", "processing_reason", b"processing_reason", "profile_id", b"profile_id", "provider", b"provider", "provider_reference", b"provider_reference", "recurring", b"recurring", "refundable_minor", b"refundable_minor", "refunded_minor", b"refunded_minor", "return_url", b"return_url", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "statement_descriptor", b"statement_descriptor", "status", b"status", "three_ds", b"three_ds", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__recurring: _TypeAlias = _typing.Literal["recurring"]  # noqa: Y015
+    _WhichOneofArgType__recurring: _TypeAlias = _typing.Literal["_recurring", b"_recurring"]  # noqa: Y015
+    _WhichOneofReturnType__risk_score: _TypeAlias = _typing.Literal["risk_score"]  # noqa: Y015
+    _WhichOneofArgType__risk_score: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recurring) -> _WhichOneofReturnType__recurring | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__risk_score) -> _WhichOneofReturnType__risk_score | None: ...
 
 Global___Payment: _TypeAlias = Payment  # noqa: Y015
 
@@ -486,6 +585,10 @@ class AuthorizePaymentRequest(_message.Message):
     RETURN_URL_FIELD_NUMBER: _builtins.int
     NETWORK_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     THREE_D_SECURE_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    THREE_DS_FIELD_NUMBER: _builtins.int
+    RISK_SCORE_FIELD_NUMBER: _builtins.int
     merchant_reference: _builtins.str
     """The merchant's own reference, 1 to 64 characters; unique among the
     merchant's payments.
@@ -513,6 +616,20 @@ class AuthorizePaymentRequest(_message.Message):
     network_transaction_id: _builtins.str
     """The scheme's id of the payment by which the payer agreed to this one; for
     payments that the merchant starts.
+    """
+    channel: Global___Channel.ValueType
+    """Where the payer pays. Routing rules may ask for it."""
+    recurring: _builtins.bool
+    """Whether it is one of a series that the payer agreed to. Leave it out where
+    it is not known. Routing rules may ask for it.
+    """
+    three_ds: Global___ThreeDSecureState.ValueType
+    """What came of 3-D Secure before. Routing rules may ask for it; providers are
+    not told.
+    """
+    risk_score: _builtins.int
+    """The merchant's own estimate of the risk, 0 (none) to 100. Leave it out where
+    there is none. Routing rules may ask for it.
     """
     @_builtins.property
     def payment_method(self) -> _methods_pb2.PaymentMethod:
@@ -559,12 +676,23 @@ class AuthorizePaymentRequest(_message.Message):
         return_url: _builtins.str = ...,
         network_transaction_id: _builtins.str = ...,
         three_d_secure: Global___ThreeDSecure | None = ...,
+        channel: Global___Channel.ValueType = ...,
+        recurring: _builtins.bool | None = ...,
+        three_ds: Global___ThreeDSecureState.ValueType = ...,
+        risk_score: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "payment_method", b"payment_method", "shipping_address", b"shipping_address", "three_d_secure", b"three_d_secure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "billing_address", b"billing_address", "customer", b"customer", "payment_method", b"payment_method", "recurring", b"recurring", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "three_d_secure", b"three_d_secure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "billing_address", b"billing_address", "capture_method", b"capture_method", "currency", b"currency", "customer", b"customer", "description", b"description", "initiator", b"initiator", "merchant_reference", b"merchant_reference", "metadata", b"metadata", "network_transaction_id", b"network_transaction_id", "payment_method", b"payment_method", "profile_id", b"profile_id", "return_url", b"return_url", "shipping_address", b"shipping_address", "statement_descriptor", b"statement_descriptor", "three_d_secure", b"three_d_secure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "amount_minor", b"amount_minor", "billing_address", b"billing_address", "capture_method", b"capture_method", "channel", b"channel", "currency", b"currency", "customer", b"customer", "description", b"description", "initiator", b"initiator", "merchant_reference", b"merchant_reference", "metadata", b"metadata", "network_transaction_id", b"network_transaction_id", "payment_method", b"payment_method", "profile_id", b"profile_id", "recurring", b"recurring", "return_url", b"return_url", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "statement_descriptor", b"statement_descriptor", "three_d_secure", b"three_d_secure", "three_ds", b"three_ds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__recurring: _TypeAlias = _typing.Literal["recurring"]  # noqa: Y015
+    _WhichOneofArgType__recurring: _TypeAlias = _typing.Literal["_recurring", b"_recurring"]  # noqa: Y015
+    _WhichOneofReturnType__risk_score: _TypeAlias = _typing.Literal["risk_score"]  # noqa: Y015
+    _WhichOneofArgType__risk_score: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recurring) -> _WhichOneofReturnType__recurring | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__risk_score) -> _WhichOneofReturnType__risk_score | None: ...
 
 Global___AuthorizePaymentRequest: _TypeAlias = AuthorizePaymentRequest  # noqa: Y015
 
@@ -610,6 +738,10 @@ class CreatePaymentRequest(_message.Message):
     RETURN_URL_FIELD_NUMBER: _builtins.int
     NETWORK_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     THREE_D_SECURE_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    THREE_DS_FIELD_NUMBER: _builtins.int
+    RISK_SCORE_FIELD_NUMBER: _builtins.int
     merchant_reference: _builtins.str
     """The merchant's own reference, 1 to 64 characters; unique among the
     merchant's payments.
@@ -635,6 +767,20 @@ class CreatePaymentRequest(_message.Message):
     network_transaction_id: _builtins.str
     """The scheme's id of the payment by which the payer agreed to this one; for
     payments that the merchant starts.
+    """
+    channel: Global___Channel.ValueType
+    """Where the payer pays. Routing rules may ask for it."""
+    recurring: _builtins.bool
+    """Whether it is one of a series that the payer agreed to. Leave it out where
+    it is not known. Routing rules may ask for it.
+    """
+    three_ds: Global___ThreeDSecureState.ValueType
+    """What came of 3-D Secure before. Routing rules may ask for it; providers are
+    not told.
+    """
+    risk_score: _builtins.int
+    """The merchant's own estimate of the risk, 0 (none) to 100. Leave it out where
+    there is none. Routing rules may ask for it.
     """
     @_builtins.property
     def payment_method(self) -> _methods_pb2.PaymentMethod:
@@ -683,12 +829,23 @@ class CreatePaymentRequest(_message.Message):
         return_url: _builtins.str = ...,
         network_transaction_id: _builtins.str = ...,
         three_d_secure: Global___ThreeDSecure | None = ...,
+        channel: Global___Channel.ValueType = ...,
+        recurring: _builtins.bool | None = ...,
+        three_ds: Global___ThreeDSecureState.ValueType = ...,
+        risk_score: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "payment_method", b"payment_method", "shipping_address", b"shipping_address", "three_d_secure", b"three_d_secure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "billing_address", b"billing_address", "customer", b"customer", "payment_method", b"payment_method", "recurring", b"recurring", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "three_d_secure", b"three_d_secure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "billing_address", b"billing_address", "capture_method", b"capture_method", "currency", b"currency", "customer", b"customer", "description", b"description", "initiator", b"initiator", "merchant_reference", b"merchant_reference", "metadata", b"metadata", "network_transaction_id", b"network_transaction_id", "payment_method", b"payment_method", "profile_id", b"profile_id", "return_url", b"return_url", "shipping_address", b"shipping_address", "statement_descriptor", b"statement_descriptor", "three_d_secure", b"three_d_secure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "amount_minor", b"amount_minor", "billing_address", b"billing_address", "capture_method", b"capture_method", "channel", b"channel", "currency", b"currency", "customer", b"customer", "description", b"description", "initiator", b"initiator", "merchant_reference", b"merchant_reference", "metadata", b"metadata", "network_transaction_id", b"network_transaction_id", "payment_method", b"payment_method", "profile_id", b"profile_id", "recurring", b"recurring", "return_url", b"return_url", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "statement_descriptor", b"statement_descriptor", "three_d_secure", b"three_d_secure", "three_ds", b"three_ds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__recurring: _TypeAlias = _typing.Literal["recurring"]  # noqa: Y015
+    _WhichOneofArgType__recurring: _TypeAlias = _typing.Literal["_recurring", b"_recurring"]  # noqa: Y015
+    _WhichOneofReturnType__risk_score: _TypeAlias = _typing.Literal["risk_score"]  # noqa: Y015
+    _WhichOneofArgType__risk_score: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recurring) -> _WhichOneofReturnType__recurring | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__risk_score) -> _WhichOneofReturnType__risk_score | None: ...
 
 Global___CreatePaymentRequest: _TypeAlias = CreatePaymentRequest  # noqa: Y015
 

@@ -987,12 +987,18 @@ class DecisionSummary(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     CONFIG_VERSION_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
+    RULESET_VERSION_FIELD_NUMBER: _builtins.int
+    MATCHED_RULES_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """Id, `dec_...`."""
     chosen_account_id: _builtins.str
     """The account ranked first, `acc_...`; empty if none was eligible."""
     config_version: _builtins.int
     """Version of the configuration that the decision was made with."""
+    ruleset_version: _builtins.int
+    """Version of the profile's ruleset that it followed; 0 means none. The payment
+    stays with it when another version is put in force.
+    """
     @_builtins.property
     def ranked_account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Accounts in the order in which they would be tried, `acc_...`."""
@@ -1007,6 +1013,10 @@ class DecisionSummary(_message.Message):
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
 
+    @_builtins.property
+    def matched_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the rules that matched, in order."""
+
     def __init__(
         self,
         *,
@@ -1016,10 +1026,12 @@ class DecisionSummary(_message.Message):
         reasons: _abc.Iterable[_builtins.str] | None = ...,
         config_version: _builtins.int = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
+        ruleset_version: _builtins.int = ...,
+        matched_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chosen_account_id", b"chosen_account_id", "config_version", b"config_version", "decided_at", b"decided_at", "decision_id", b"decision_id", "ranked_account_ids", b"ranked_account_ids", "reasons", b"reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chosen_account_id", b"chosen_account_id", "config_version", b"config_version", "decided_at", b"decided_at", "decision_id", b"decision_id", "matched_rules", b"matched_rules", "ranked_account_ids", b"ranked_account_ids", "reasons", b"reasons", "ruleset_version", b"ruleset_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
