@@ -251,18 +251,12 @@ class RuleCommitment(_message.Message):
 
     ACCOUNT_FIELD_NUMBER: _builtins.int
     PAYMENTS_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    CURRENCY_FIELD_NUMBER: _builtins.int
     PER_FIELD_NUMBER: _builtins.int
     WITHIN_POINTS_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     """The account, `acc_...`."""
     payments: _builtins.int
-    """Number of payments; or give `amount_minor` and `currency`."""
-    amount_minor: _builtins.int
-    """Sum, in minor units of `currency`."""
-    currency: _builtins.str
-    """Currency of the sum, ISO 4217."""
+    """Number of payments."""
     per: _builtins.str
     """The period, in UTC: `day` or `month`."""
     within_points: _builtins.float
@@ -272,27 +266,17 @@ class RuleCommitment(_message.Message):
         *,
         account: _builtins.str = ...,
         payments: _builtins.int | None = ...,
-        amount_minor: _builtins.int | None = ...,
-        currency: _builtins.str | None = ...,
         per: _builtins.str = ...,
         within_points: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "_currency", b"_currency", "_payments", b"_payments", "_within_points", b"_within_points", "amount_minor", b"amount_minor", "currency", b"currency", "payments", b"payments", "within_points", b"within_points"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payments", b"_payments", "_within_points", b"_within_points", "payments", b"payments", "within_points", b"within_points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "_currency", b"_currency", "_payments", b"_payments", "_within_points", b"_within_points", "account", b"account", "amount_minor", b"amount_minor", "currency", b"currency", "payments", b"payments", "per", b"per", "within_points", b"within_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payments", b"_payments", "_within_points", b"_within_points", "account", b"account", "payments", b"payments", "per", b"per", "within_points", b"within_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__amount_minor: _TypeAlias = _typing.Literal["amount_minor"]  # noqa: Y015
-    _WhichOneofArgType__amount_minor: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor"]  # noqa: Y015
-    _WhichOneofReturnType__currency: _TypeAlias = _typing.Literal["currency"]  # noqa: Y015
-    _WhichOneofArgType__currency: _TypeAlias = _typing.Literal["_currency", b"_currency"]  # noqa: Y015
     _WhichOneofReturnType__payments: _TypeAlias = _typing.Literal["payments"]  # noqa: Y015
     _WhichOneofArgType__payments: _TypeAlias = _typing.Literal["_payments", b"_payments"]  # noqa: Y015
     _WhichOneofReturnType__within_points: _TypeAlias = _typing.Literal["within_points"]  # noqa: Y015
     _WhichOneofArgType__within_points: _TypeAlias = _typing.Literal["_within_points", b"_within_points"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount_minor) -> _WhichOneofReturnType__amount_minor | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__currency) -> _WhichOneofReturnType__currency | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__payments) -> _WhichOneofReturnType__payments | None: ...
     @_typing.overload
