@@ -67,6 +67,20 @@ async def test_a_payment_comes_back_as_it_was_committed(store: Store) -> None:
     assert found.operations[0].state is OperationState.SUCCEEDED
 
 
+async def test_details_that_stand_are_neither_written_nor_lost(store: Store) -> None:
+    one = authorization(1)
+    await store.commit(one.begin)
+    one.payment.details.description = "not what the merchant said"
+    settlement = one.settle()
+    settlement.details_stand = True
+    await store.commit(settlement)
+    found = await store.get_payment(one.payment.payment_id)
+    assert found is not None
+    assert found.status is PaymentStatus.REQUIRES_CAPTURE
+    assert found.details == replace(one.payment.details, description=found.details.description)
+    assert found.details.description != "not what the merchant said"
+
+
 async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.get_payment("pay_none") is None
     assert await store.find_claim(claim_key()) is None

@@ -98,6 +98,8 @@ class UnitOfWork:
             first answer, and that is no error.
         payment: the payment as it is to stand, without its operations.
         operations: those that changed or are new.
+        details_stand: the payment's details are those in the record, so they need not be
+            compared and written again.
     """
 
     claim: Claim | None = None
@@ -109,6 +111,7 @@ class UnitOfWork:
     decision: DecisionRecord | None = None
     webhook_done: str = ""
     review: ReviewRecord | None = None
+    details_stand: bool = False
 
 
 @dataclass(slots=True)

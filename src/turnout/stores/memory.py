@@ -172,6 +172,9 @@ class MemoryStore:
         if unit.payment is not None:
             payment = _copy_payment(unit.payment)
             payment.operations = []
+            standing = self._payments.get(payment.payment_id)
+            if unit.details_stand and standing is not None:
+                payment.details = standing.details
             self._payments[payment.payment_id] = payment
             if payment.version == 1 and payment.merchant_reference:
                 name = (payment.merchant_id, payment.merchant_reference)

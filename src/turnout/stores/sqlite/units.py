@@ -32,6 +32,7 @@ from turnout.stores.shapes import Row
 from turnout.stores.sqlite.writer import Parts
 
 PAYMENT = Row(Payment, without=("operations",))
+_MOVED = Row(Payment, without=("operations",), nulls=("details",))
 OPERATION = Row(Operation)
 LEDGER = Row(LedgerTransaction)
 EVENT = Row(Event, without=("cursor",))
@@ -76,8 +77,11 @@ def encode(unit: UnitOfWork) -> Parts:
         parts.append((_CLAIMS, _dumps(row)))
     payment = unit.payment
     if payment is not None:
-        column = _BIRTHS if payment.version == 1 else _MOVES
-        parts.append((column, PAYMENT.dump(payment)))
+        if payment.version == 1:
+            parts.append((_BIRTHS, PAYMENT.dump(payment)))
+        else:
+            moved = _MOVED if unit.details_stand else PAYMENT
+            parts.append((_MOVES, moved.dump(payment)))
     for operation in unit.operations:
         parts.append((_OPERATIONS, OPERATION.dump(operation)))
     for transaction in unit.ledger:
@@ -187,7 +191,8 @@ CREATE TEMP TRIGGER unit_batch_insert INSTEAD OF INSERT ON unit_batch BEGIN
     UPDATE payment_details
     SET details = m.value ->> {_DETAILS}, customer_reference = {_CUSTOMER}
     FROM jsonb_each(NEW.moves) AS m
-    WHERE payment_details.payment_id = m.value ->> 0
+    WHERE m.value ->> {_DETAILS} IS NOT NULL
+        AND payment_details.payment_id = m.value ->> 0
         AND payment_details.details <> m.value ->> {_DETAILS};
 
     INSERT INTO operations ({_names(OPERATION)})
