@@ -34,4 +34,14 @@ def make_id(prefix: str, now_ns: int, random_bytes: bytes) -> str:
         now_ns: wall-clock time, nanoseconds since the epoch.
         random_bytes: RANDOM_BYTES fresh random bytes.
     """
-    return f"{prefix}{(now_ns // 1_000_000) & _MILLISECOND_MASK:012x}{random_bytes.hex()}"
+    return f"{id_time(prefix, now_ns)}{random_bytes.hex()}"
+
+
+def id_time(prefix: str, now_ns: int) -> str:
+    """The beginning of all ids of `prefix` made at this time; it sorts before each of them.
+
+    Args:
+        prefix: one of the prefixes above.
+        now_ns: wall-clock time, nanoseconds since the epoch; ids know its milliseconds.
+    """
+    return f"{prefix}{(now_ns // 1_000_000) & _MILLISECOND_MASK:012x}"

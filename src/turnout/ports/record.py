@@ -9,7 +9,7 @@ from typing import Protocol
 from turnout.domain.audit import Verdict
 from turnout.domain.events import Event
 from turnout.domain.ledger import Balance, Book, LedgerKind, LedgerTransaction
-from turnout.domain.operation import ClaimKey, Operation
+from turnout.domain.operation import ClaimKey, Operation, OperationState
 from turnout.domain.outcomes import ProviderEvent
 from turnout.domain.payment import Payment, PaymentStatus
 
@@ -62,6 +62,24 @@ class DecisionRecord:
     payment_id: str
     created_at_ns: int
     record: bytes
+
+
+@dataclass(slots=True)
+class DecidedAttempt:
+    """A decision, and what became of the first attempt that followed from it.
+
+    Attributes:
+        account_id: where the attempt went: the decision's first account, but where that one
+            refused the call at the last moment.
+        state: what is known of the attempt now.
+        amount_minor: of the payment, in minor units of `currency`.
+    """
+
+    decision: DecisionRecord
+    account_id: str
+    state: OperationState
+    amount_minor: int
+    currency: str
 
 
 @dataclass(slots=True)
@@ -235,6 +253,23 @@ class StoredWebhook:
     reason: str = ""
 
 
+@dataclass(slots=True)
+class DecisionFilter:
+    """Which decisions to read, oldest first.
+
+    Attributes:
+        profile_id: of the payments that they were made for.
+        after: only decisions with a greater id; `ids.id_time` makes one of a time.
+        before: only decisions with a smaller id.
+    """
+
+    profile_id: str
+    live: bool
+    after: str
+    before: str
+    limit: int = 100
+
+
 class Store(Protocol):
     """The record. All reads and writes raise StoreUnavailable where the medium fails."""
 
@@ -270,6 +305,12 @@ class Store(Protocol):
         self, account_id: str, provider_reference: str
     ) -> Payment | None:
         """The payment of which this account's provider calls an operation so, or None."""
+
+    async def get_decision(self, merchant_id: str, decision_id: str) -> DecisionRecord | None:
+        """The merchant's decision with this id, or None."""
+
+    async def list_decisions(self, merchant_id: str, want: DecisionFilter) -> list[DecidedAttempt]:
+        """A page of the merchant's decisions with their first attempts, oldest first."""
 
     async def list_payments(self, merchant_id: str, want: PaymentFilter) -> list[Payment]:
         """A page of the merchant's payments, newest first."""

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from turnout.domain.events import Event
-from turnout.domain.operation import Operation, OperationState
+from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.payment import Payment
-from turnout.ports import EventFilter, PaymentFilter, RefundFilter, ReviewFilter
+from turnout.ports import (
+    DecisionFilter,
+    DecisionRecord,
+    EventFilter,
+    PaymentFilter,
+    RefundFilter,
+    ReviewFilter,
+)
 
 
 def within(created_at_ns: int, from_ns: int, to_ns: int) -> bool:
@@ -71,3 +78,22 @@ def wanted_review(payment: Payment, want: ReviewFilter) -> bool:
         and (not want.account_id or want.account_id in {x.account_id for x in payment.operations})
         and (want.after is None or (payment.created_at_ns, payment.payment_id) > want.after)
     )
+
+
+def wanted_decision(
+    decision: DecisionRecord, payment: Payment, merchant_id: str, want: DecisionFilter
+) -> bool:
+    """Whether a decision about this payment is among the merchant's that are asked for."""
+    return (
+        decision.merchant_id == merchant_id
+        and want.after < decision.decision_id < want.before
+        and (payment.profile_id, payment.live) == (want.profile_id, want.live)
+    )
+
+
+def first_attempt(decision: DecisionRecord, payment: Payment) -> Operation | None:
+    """The attempt that was written with a decision: they have one time."""
+    for one in payment.of_kind(OperationKind.AUTHORIZE):
+        if one.created_at_ns == decision.created_at_ns:
+            return one
+    return None

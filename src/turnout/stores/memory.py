@@ -22,6 +22,8 @@ from turnout.ports import (
     BalanceFilter,
     Claim,
     ClaimTaken,
+    DecidedAttempt,
+    DecisionFilter,
     DecisionRecord,
     EventFilter,
     LedgerFilter,
@@ -35,6 +37,8 @@ from turnout.ports import (
     VersionConflict,
 )
 from turnout.stores.filters import (
+    first_attempt,
+    wanted_decision,
     wanted_event,
     wanted_payment,
     wanted_refund,
@@ -275,6 +279,31 @@ class MemoryStore:
             if one.account_id == account_id and one.provider_reference == provider_reference:
                 return self._whole(self._payments[one.payment_id])
         return None
+
+    async def get_decision(self, merchant_id: str, decision_id: str) -> DecisionRecord | None:
+        """See `Store.get_decision`."""
+        found = self._decisions.get(decision_id)
+        return replace(found) if found is not None and found.merchant_id == merchant_id else None
+
+    async def list_decisions(self, merchant_id: str, want: DecisionFilter) -> list[DecidedAttempt]:
+        """See `Store.list_decisions`."""
+        found: list[DecidedAttempt] = []
+        for one in sorted(self._decisions.values(), key=lambda made: made.decision_id):
+            payment = self._payments.get(one.payment_id)
+            if payment is None or not wanted_decision(one, payment, merchant_id, want):
+                continue
+            attempt = first_attempt(one, self._whole(payment))
+            if attempt is not None and len(found) < want.limit:
+                found.append(
+                    DecidedAttempt(
+                        replace(one),
+                        attempt.account_id,
+                        attempt.state,
+                        payment.amount_minor,
+                        payment.currency,
+                    )
+                )
+        return found
 
     async def list_payments(self, merchant_id: str, want: PaymentFilter) -> list[Payment]:
         """See `Store.list_payments`."""

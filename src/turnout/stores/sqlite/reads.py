@@ -13,18 +13,21 @@ import apsw
 import orjson
 
 from turnout.domain.events import Event
-from turnout.domain.operation import ClaimKey, Operation
+from turnout.domain.operation import ClaimKey, Operation, OperationState
 from turnout.domain.outcomes import ProviderEvent
 from turnout.domain.payment import Payment
 from turnout.ports import (
     Claim,
+    DecidedAttempt,
+    DecisionFilter,
+    DecisionRecord,
     EventFilter,
     PaymentFilter,
     RefundFilter,
     StoredWebhook,
 )
 from turnout.stores.shapes import reader
-from turnout.stores.sqlite.units import EVENT, OPERATION, PAYMENT
+from turnout.stores.sqlite.units import DECISION, EVENT, OPERATION, PAYMENT
 
 _WIDTH = len(PAYMENT.names)
 _COLUMNS = ", ".join(
@@ -72,6 +75,20 @@ SET_ASIDE_WEBHOOKS = f"""{_WEBHOOK}
     WHERE state = 'set_aside' AND (received_at_ns, webhook_id) > (?, ?)
     ORDER BY received_at_ns, webhook_id LIMIT ?"""
 
+DECISION_BY_ID = f"""SELECT {", ".join(DECISION.names)} FROM decisions
+    WHERE decision_id = ? AND merchant_id = ?"""
+# The attempt that was written with a decision has its time.
+DECISIONS = f"""SELECT {", ".join(f"d.{name}" for name in DECISION.names)},
+        o.account_id, o.state, p.amount_minor, p.currency
+    FROM decisions AS d
+    JOIN payments AS p ON p.payment_id = d.payment_id
+    JOIN operations AS o ON o.payment_id = d.payment_id AND o.sequence = (
+        SELECT min(sequence) FROM operations AS a WHERE a.payment_id = d.payment_id
+            AND a.kind = 'authorize' AND a.created_at_ns = d.created_at_ns)
+    WHERE d.decision_id > ? AND d.decision_id < ? AND d.merchant_id = ?
+        AND p.profile_id = ? AND p.live = ?
+    ORDER BY d.decision_id LIMIT ?"""
+
 _read_provider_event = reader(ProviderEvent)
 
 
@@ -92,6 +109,26 @@ def read_payments(rows: Iterable[tuple[Any, ...]]) -> list[Payment]:
 def read_claim(key: ClaimKey, row: tuple[Any, ...]) -> Claim:
     """A claim of its row and the key it was asked for by."""
     return Claim(ClaimKey(key.merchant_id, key.rpc, key.key), *row)
+
+
+def read_decision(row: tuple[Any, ...]) -> DecisionRecord:
+    """A decision of its row."""
+    made: DecisionRecord = DECISION.read(row)
+    return made
+
+
+def list_decisions(
+    connection: apsw.Connection, merchant_id: str, want: DecisionFilter
+) -> list[DecidedAttempt]:
+    """A page of decisions with their first attempts, oldest first."""
+    values = (want.after, want.before, merchant_id, want.profile_id, want.live, want.limit)
+    width = len(DECISION.names)
+    return [
+        DecidedAttempt(
+            read_decision(row[:width]), row[width], OperationState(row[width + 1]), *row[-2:]
+        )
+        for row in connection.execute(DECISIONS, values)
+    ]
 
 
 def read_webhook(row: tuple[Any, ...]) -> StoredWebhook:

@@ -26,6 +26,9 @@ from turnout.domain.payment import Payment
 from turnout.ports import (
     BalanceFilter,
     Claim,
+    DecidedAttempt,
+    DecisionFilter,
+    DecisionRecord,
     EventFilter,
     LedgerFilter,
     PaymentFilter,
@@ -203,6 +206,15 @@ class SqliteStore:
         if not provider_reference:
             return None
         return self._payment(reads.BY_PROVIDER_REFERENCE, account_id, provider_reference)
+
+    async def get_decision(self, merchant_id: str, decision_id: str) -> DecisionRecord | None:
+        """See `Store.get_decision`."""
+        row = self._row(reads.DECISION_BY_ID, decision_id, merchant_id)
+        return None if row is None else reads.read_decision(row)
+
+    async def list_decisions(self, merchant_id: str, want: DecisionFilter) -> list[DecidedAttempt]:
+        """See `Store.list_decisions`."""
+        return await self._scan(reads.list_decisions, merchant_id, want)
 
     async def list_payments(self, merchant_id: str, want: PaymentFilter) -> list[Payment]:
         """See `Store.list_payments`."""
