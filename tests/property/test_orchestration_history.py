@@ -24,7 +24,7 @@ from turnout.domain.operation import OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind, ProviderEvent
 from turnout.domain.payment import CaptureMethod
 from turnout.orchestration.commands import CancelCommand, CaptureCommand, RefundCommand
-from turnout.ports import InquiryRequest, PaymentFilter, StoredWebhook
+from turnout.ports import ConnectorTraits, InquiryRequest, PaymentFilter, StoredWebhook
 from turnout.stores.memory import MemoryStore
 
 _TERMINAL = {"succeeded", "failed", "canceled", "requires_capture", "partially_captured"}
@@ -39,7 +39,7 @@ class Liar(ScriptedProvider):
     """
 
     def __init__(self, generator: Generator) -> None:
-        super().__init__()
+        super().__init__(traits=ConnectorTraits(True, True, keeps_rest=True))
         self.generator = generator
         self.moved: dict[str, tuple[OperationKind, int]] = {}
         self.refused: set[str] = set()
@@ -123,7 +123,9 @@ async def one_step(rig: Rig, provider: Liar, number: int, payments: list[str]) -
             payment = await rig.authorize(key, capture_method=method)
             payments.append(payment.payment_id)
         elif roll < 0.6:
-            command = CaptureCommand(dice.choice(payments), dice.choice([0, 100, 700]))
+            command = CaptureCommand(
+                dice.choice(payments), dice.choice([0, 100, 700]), final=dice.random() < 0.3
+            )
             await rig.payments.capture(rig.caller(), idem(key, rpc="capture"), command)
         elif roll < 0.7:
             await rig.payments.cancel(

@@ -129,14 +129,10 @@ def _sums(world: World, payment: Payment, charges: list[Charge]) -> None:
             f"{payment.payment_id}: captured {payment.captured_minor} refunded "
             f"{payment.refunded_minor} here, {captured} and {refunded} there",
         )
-    kept_there = any(one.final and one.provider == "adyen" for one in payment.operations)
-    # Adyen has no word for a final capture: at a multi-capture account the rest stays held there
-    # until it runs out.
-    kept_there = kept_there and 0 < held - ours <= payment.released_minor
     # A capture taken back before a cancel there, and told after it here: the hold that we believe
     # is restored went with the cancel. It runs out here as any hold does.
     gone_there = 0 == held < ours and any(one.undone for one in charges)
-    if held != ours and not kept_there and not gone_there:
+    if held != ours and not gone_there:
         fault("I3", f"{payment.payment_id}: {ours} is held here, {held} there")
     automatic = payment.capture_method is CaptureMethod.AUTOMATIC
     wrong = payment.captured_minor != payment.amount_minor

@@ -13,6 +13,7 @@ from tests.unit.rig import (
     idem,
     make_rig,
     no,
+    payment_command,
     unknown,
 )
 from turnout import v1
@@ -26,9 +27,11 @@ from turnout.domain.ledger import Book
 from turnout.domain.operation import OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import CaptureMethod, Payment
-from turnout.domain.reviews import under_review
+from turnout.domain.reviews import LATE_SUCCESS, under_review
 from turnout.orchestration.commands import (
+    CancelCommand,
     CaptureCommand,
+    ConfirmCommand,
     Operator,
     RefundCommand,
     Resolution,
@@ -349,3 +352,48 @@ async def test_webhooks_that_fail_ten_times_are_shown_to_operators(
         rig.clock.forward(61)
     (aside,) = await rig.reviews.set_aside(None, 10)
     assert (aside.attempts, aside.reason) == (10, "ValueError")
+
+
+async def test_a_charge_after_a_longer_stall_than_settle_after_s(tmp_path: Path) -> None:
+    """Not found was believed, because no copy could be on its way; then one arrived."""
+    rig = await make_rig(tmp_path, names=("acc_a",))
+    rig.provider.says["acc_a"] = [unknown()]
+    not_found = Outcome(OutcomeKind.NOT_PROCESSED, reason="not_found")
+    rig.provider.inquiries = [not_found]
+    payment = await rig.authorize()
+    attempt_id = payment.attempts[0].attempt_id
+    timeout_s = rig.parts.directory.accounts["acc_a"].timeout_ms / 1_000
+    rig.clock.forward(timeout_s + rig.parts.schedule.settings.settle_after_s + 1)
+    await rig.recovery.work_once()
+    assert (await rig.payments.get(rig.caller(), payment.payment_id)).status == "failed"
+    await rig.webhooks.receive("acc_a", {}, f"authorize {attempt_id} succeeded".encode())
+    await rig.webhooks.work_once()
+    (found,) = await waiting(rig)
+    (attempt,) = under_review(found)
+    assert (attempt.operation_id, attempt.reason) == (attempt_id, LATE_SUCCESS)
+    assert (found.status, found.authorized_minor) == ("failed", 0)
+    assert (await event_types(rig))[-1] == "payment.needs_review"
+
+
+async def test_a_cancel_says_nothing_of_an_earlier_attempt(rig: Rig) -> None:
+    """Declined, confirmed anew at the same account, canceled; then the first was approved."""
+    created = v1.Payment.FromString(
+        await rig.payments.create(rig.caller(), idem("p", rpc="create"), payment_command())
+    )
+    command = ConfirmCommand(created.payment_id, payment_command().method)
+    rig.provider.says["acc_a"] = [no()]
+    for key in ("first", "second"):
+        await rig.payments.confirm(rig.caller(), idem(key, rpc="confirm"), command)
+    canceled = v1.Payment.FromString(
+        await rig.payments.cancel(
+            rig.caller(), idem("x", rpc="cancel"), CancelCommand(created.payment_id)
+        )
+    )
+    assert canceled.status == v1.PAYMENT_STATUS_CANCELED
+    first, second = (one.attempt_id for one in canceled.attempts)
+    for attempt_id in (second, first):
+        assert await waiting(rig) == []
+        await rig.webhooks.receive("acc_a", {}, f"authorize {attempt_id} succeeded".encode())
+        await rig.webhooks.work_once()
+    (found,) = await waiting(rig)
+    assert [one.operation_id for one in under_review(found)] == [first]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from turnout.domain import ids
 from turnout.domain.declines import Decline
@@ -83,6 +84,11 @@ OPEN_STATES: frozenset[OperationState] = frozenset(
     {_S.SENDING, _S.PENDING, _S.REQUIRES_ACTION, _S.UNKNOWN, _S.NEEDS_REVIEW}
 )
 
+# The reason of a cancel that frees what a final capture left over.
+FINAL_CAPTURE: Final = "final_capture"
+# Why an operation is `unknown` that is written down for recovery to send.
+NOT_SENT: Final = "not_sent_yet"
+
 ID_PREFIX: dict[OperationKind, str] = {
     OperationKind.AUTHORIZE: ids.ATTEMPT,
     OperationKind.CAPTURE: ids.CAPTURE,
@@ -151,6 +157,16 @@ class Operation:
     def open(self) -> bool:
         """Whether its outcome is still to come, so that its amount is bound."""
         return self.state in OPEN_STATES
+
+    @property
+    def unsent(self) -> bool:
+        """Whether recovery is to send it first, rather than to find out what became of it."""
+        return self.state is OperationState.UNKNOWN and self.reason == NOT_SENT
+
+    @property
+    def frees_rest(self) -> bool:
+        """Whether it cancels what a final capture left over, and the record has given up."""
+        return self.details is not None and self.details.reason == FINAL_CAPTURE
 
     def move(self, state: OperationState, now_ns: int) -> None:
         """Goes to `state`.

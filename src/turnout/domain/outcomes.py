@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from turnout.domain.declines import Decline
 from turnout.domain.operation import OperationKind
-from turnout.domain.payment import AvsResult, CvcResult, NextAction
+from turnout.domain.payment import AvsResult, CaptureMethod, CvcResult, NextAction, Payment
 
 
 class OutcomeKind(StrEnum):
@@ -83,3 +83,18 @@ class ProviderEvent:
     reverses: bool = False
     occurred_at_ns: int = 0
     event_type: str = ""
+
+
+def take_facts(payment: Payment, outcome: Outcome) -> bool:
+    """Fills what is not known yet of an approval; says whether anything was."""
+    before = (payment.network_transaction_id, payment.avs_result, payment.cvc_result)
+    payment.network_transaction_id = (
+        payment.network_transaction_id or outcome.network_transaction_id
+    )
+    if payment.avs_result is AvsResult.UNKNOWN:
+        payment.avs_result = outcome.avs_result
+    if payment.cvc_result is CvcResult.UNKNOWN:
+        payment.cvc_result = outcome.cvc_result
+    if not payment.capture_before_ns and payment.capture_method is CaptureMethod.MANUAL:
+        payment.capture_before_ns = outcome.capture_before_ns
+    return before != (payment.network_transaction_id, payment.avs_result, payment.cvc_result)

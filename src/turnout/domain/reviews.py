@@ -17,6 +17,7 @@ CURRENCY_MISMATCH: Final = "currency_mismatch"
 OVER_REFUNDED: Final = "refunded_more_than_is_still_captured"
 LATE_SUCCESS: Final = "succeeded_after_it_had_failed"
 NO_ROOM: Final = "captured_more_than_is_still_authorized"
+REST_STILL_HELD: Final = "rest_of_a_final_capture_is_still_held"
 
 FLAGS: Final = frozenset(
     {AMOUNT_MISMATCH, CURRENCY_MISMATCH, OVER_REFUNDED, LATE_SUCCESS, NO_ROOM}

@@ -9,7 +9,13 @@ from __future__ import annotations
 from turnout.domain import ids
 from turnout.domain.events import Event, EventType
 from turnout.domain.ledger import LedgerKind, LedgerTransaction, postings
-from turnout.domain.operation import Operation, OperationKind
+from turnout.domain.operation import (
+    ID_PREFIX,
+    ClaimKey,
+    Operation,
+    OperationKind,
+    OperationState,
+)
 from turnout.domain.payment import Payment
 from turnout.orchestration.mint import Mint
 from turnout.ports import Claim, DecisionRecord, Encoder, UnitOfWork
@@ -23,12 +29,12 @@ _REFUND_EVENTS = frozenset(
 class Change:
     """What one commit is to do to one payment."""
 
-    __slots__ = ("_events", "_ledger", "_mint", "_operations", "_touched", "now_ns", "payment")
+    __slots__ = ("_events", "_ledger", "_operations", "_touched", "mint", "now_ns", "payment")
 
     def __init__(self, payment: Payment, mint: Mint) -> None:
         self.payment = payment
         self.now_ns = mint.clock.now_ns()
-        self._mint = mint
+        self.mint = mint
         self._operations: list[Operation] = []
         self._ledger: list[LedgerTransaction] = []
         self._events: list[tuple[EventType, Operation | None]] = []
@@ -57,7 +63,7 @@ class Change:
         payment = self.payment
         self._ledger.append(
             LedgerTransaction(
-                self._mint.new(ids.LEDGER_TRANSACTION, self.now_ns),
+                self.mint.new(ids.LEDGER_TRANSACTION, self.now_ns),
                 payment.merchant_id,
                 operation.account_id,
                 payment.payment_id,
@@ -111,7 +117,7 @@ class Change:
                 payload = encoded = encoded or encoder.payment(payment)
             unit.events.append(
                 Event(
-                    self._mint.new(ids.EVENT, self.now_ns),
+                    self.mint.new(ids.EVENT, self.now_ns),
                     payment.merchant_id,
                     event,
                     payment.payment_id,
@@ -131,3 +137,30 @@ class Change:
                     payload = encoded = encoded or encoder.payment(payment)
                 unit.answers.append((operation.claim, payload))
         return unit
+
+
+def new_operation(
+    payment: Payment,
+    kind: OperationKind,
+    amount_minor: int,
+    mint: Mint,
+    claim: ClaimKey | None = None,
+) -> Operation:
+    """A follow-up of the payment's authorization, or of its last attempt; nobody holds it yet."""
+    now_ns = mint.clock.now_ns()
+    at = payment.authorization or payment.of_kind(OperationKind.AUTHORIZE)[-1]
+    return Operation(
+        mint.new(ID_PREFIX[kind], now_ns),
+        payment.payment_id,
+        payment.merchant_id,
+        kind,
+        len(payment.operations) + 1,
+        at.account_id,
+        at.provider,
+        amount_minor,
+        payment.currency,
+        OperationState.SENDING,
+        now_ns,
+        now_ns,
+        claim=claim,
+    )

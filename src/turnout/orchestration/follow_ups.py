@@ -15,7 +15,7 @@ from turnout.domain.events import EventType
 from turnout.domain.ledger import LedgerKind
 from turnout.domain.money import format_money
 from turnout.domain.operation import (
-    ID_PREFIX,
+    NOT_SENT,
     Operation,
     OperationDetails,
     OperationKind,
@@ -23,7 +23,7 @@ from turnout.domain.operation import (
 )
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import CAPTURABLE, Payment, PaymentStatus
-from turnout.orchestration.change import Change
+from turnout.orchestration.change import Change, new_operation
 from turnout.orchestration.commands import CancelCommand, CaptureCommand, RefundCommand
 from turnout.orchestration.idempotency import Run
 from turnout.orchestration.parts import Parts
@@ -152,6 +152,8 @@ class FollowUps:
             Unavailable: the configuration no longer has its account.
         """
         _, connector = self._parts.directory.reach(operation.account_id)
+        if operation.unsent:
+            return False
         return connector.traits.can_inquire or self._resends(operation)
 
     def _resends(self, operation: Operation) -> bool:
@@ -179,7 +181,14 @@ class FollowUps:
         sent_before_ns = parts.schedule.sent_before_ns(operation)
         if not parts.quiet(operation):
             sent_before_ns = max(sent_before_ns, now_ns)
-        if connector.traits.can_inquire or parameters:
+        if operation.unsent:
+            outcome = await self.send(payment, operation)
+            if outcome.kind is OutcomeKind.NOT_PROCESSED:
+                # Nobody waits for it: its turn comes again.
+                outcome = Outcome(
+                    OutcomeKind.UNKNOWN, reason=NOT_SENT, retry_after_ms=outcome.retry_after_ms
+                )
+        elif connector.traits.can_inquire or parameters:
             request = InquiryRequest(
                 operation,
                 authorization,
@@ -318,25 +327,8 @@ class FollowUps:
     def _new(
         self, payment: Payment, kind: OperationKind, amount_minor: int, run: Run | None
     ) -> Operation:
-        now_ns = self._parts.mint.clock.now_ns()
-        authorization = payment.authorization
-        attempts = payment.of_kind(OperationKind.AUTHORIZE)
-        at = authorization or attempts[-1]
-        operation = Operation(
-            self._parts.mint.new(ID_PREFIX[kind], now_ns),
-            payment.payment_id,
-            payment.merchant_id,
-            kind,
-            len(payment.operations) + 1,
-            at.account_id,
-            at.provider,
-            amount_minor,
-            payment.currency,
-            OperationState.SENDING,
-            now_ns,
-            now_ns,
-            claim=run.key if run is not None else None,
-        )
+        claim = run.key if run is not None else None
+        operation = new_operation(payment, kind, amount_minor, self._parts.mint, claim)
         operation.check_at_ns = self._parts.schedule.sent_before_ns(operation)
         return operation
 
@@ -379,7 +371,7 @@ def _refund_reference_taken(reference: str, refund_id: str) -> AlreadyExists:
 
 
 def _check_cancelable(payment: Payment) -> None:
-    if payment.cancel_open:
+    if payment.cancel_open and payment.status is not PaymentStatus.SUCCEEDED:
         raise StateConflict(
             "CANCEL_IN_PROGRESS", f"{payment.payment_id} is being canceled already"
         )

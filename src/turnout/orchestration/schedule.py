@@ -125,6 +125,14 @@ class Schedule:
         wait_s = self.settings.webhook_wait_s or connector_wait_s
         return now_ns - operation.created_at_ns > wait_s * _SECOND_NS
 
+    def keeps_rest(self, account_id: str) -> bool:
+        """Whether what a final capture leaves over stays on hold there until it is cancelled."""
+        account = self._directory.accounts.get(account_id)
+        connector = self._directory.connectors.get(account.provider) if account else None
+        if account is None or connector is None:
+            return False
+        return account.multi_capture and connector.traits.keeps_rest
+
     def capture_before_ns(self, account_id: str, now_ns: int) -> int:
         """When an authorization made now expires at the account's provider; 0 unknown."""
         account = self._directory.accounts.get(account_id)

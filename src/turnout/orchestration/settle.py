@@ -11,32 +11,34 @@ from __future__ import annotations
 from turnout.domain.declines import Decline, DeclineCode, decline
 from turnout.domain.events import EventType
 from turnout.domain.ledger import LedgerKind
-from turnout.domain.operation import Operation, OperationKind, OperationState
-from turnout.domain.outcomes import Outcome, OutcomeKind
-from turnout.domain.payment import (
-    CAPTURABLE,
-    AvsResult,
-    CaptureMethod,
-    CvcResult,
-    Payment,
-    PaymentStatus,
+from turnout.domain.operation import (
+    FINAL_CAPTURE,
+    NOT_SENT,
+    Operation,
+    OperationDetails,
+    OperationKind,
+    OperationState,
 )
+from turnout.domain.outcomes import Outcome, OutcomeKind, take_facts
+from turnout.domain.payment import CAPTURABLE, CaptureMethod, Payment, PaymentStatus
 from turnout.domain.reviews import (
     AMOUNT_MISMATCH,
     CURRENCY_MISMATCH,
     LATE_SUCCESS,
     NO_ROOM,
     OVER_REFUNDED,
+    REST_STILL_HELD,
     has_room,
     over_refunded,
     under_review,
 )
-from turnout.orchestration.change import Change
+from turnout.orchestration.change import Change, new_operation
 from turnout.orchestration.schedule import Schedule
 
 _S = OperationState
 _SETTLED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.NOT_PROCESSED, _S.NEEDS_REVIEW})
 _UNDECIDED = frozenset({PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION})
+_NO_MONEY = frozenset({OutcomeKind.DECLINED, OutcomeKind.NOT_PROCESSED})
 
 
 # Why an operation failed whose success was taken back: that success may still be told, again or
@@ -86,6 +88,10 @@ class Settler:
                 self.review(change, operation, _mismatch(operation, outcome))
             else:
                 self._succeed(change, operation, outcome)
+        elif kind in _NO_MONEY and operation.frees_rest:
+            # The record has let go of what its payer may go without for days.
+            operation.decline = outcome.decline
+            self.review(change, operation, REST_STILL_HELD)
         elif kind is OutcomeKind.DECLINED:
             operation.decline = outcome.decline or decline(DeclineCode.GENERIC)
             self._fail(change, operation, _S.FAILED, outcome.reason, conclude)
@@ -181,7 +187,7 @@ class Settler:
         payment.provider_reference = operation.provider_reference
         payment.next_action = None
         payment.decline = None
-        _take_facts(payment, outcome)
+        take_facts(payment, outcome)
         if not payment.capture_before_ns and payment.capture_method is CaptureMethod.MANUAL:
             payment.capture_before_ns = self._schedule.capture_before_ns(
                 operation.account_id, now_ns
@@ -222,11 +228,24 @@ class Settler:
             change.post(LedgerKind.RELEASE, operation, rest)
             payment.released_minor += rest
             payment.move(PaymentStatus.SUCCEEDED, now_ns)
+            if rest and self._schedule.keeps_rest(operation.account_id):
+                self._free_rest(change, rest)
         elif payment.captured_minor > 0 and payment.status is not PaymentStatus.SUCCEEDED:
             payment.move(PaymentStatus.PARTIALLY_CAPTURED, now_ns)
 
+    def _free_rest(self, change: Change, rest_minor: int) -> None:
+        """Writes down a cancel for recovery to send: this provider keeps the rest on hold."""
+        cancel = new_operation(change.payment, OperationKind.CANCEL, rest_minor, change.mint)
+        cancel.state, cancel.reason = _S.UNKNOWN, NOT_SENT
+        cancel.check_at_ns = change.now_ns
+        cancel.details = OperationDetails(reason=FINAL_CAPTURE)
+        change.add(cancel)
+
     def _canceled(self, change: Change, operation: Operation) -> None:
         payment, now_ns = change.payment, change.now_ns
+        if operation.frees_rest:
+            # The rest was given up with the final capture; what came since stands by itself.
+            return
         if payment.status in CAPTURABLE:
             self.release_rest(change, operation)
             if payment.captured_minor:
@@ -298,7 +317,8 @@ class Settler:
             self._conclude_captures(change, operation)
             change.tell(EventType.PAYMENT_CAPTURE_FAILED, operation)
         elif operation.kind is OperationKind.CANCEL:
-            self._cancel_failed(change, operation)
+            if not operation.frees_rest:
+                self._cancel_failed(change, operation)
         else:
             change.post(LedgerKind.REFUND_FAILED, operation, operation.amount_minor)
             change.tell(EventType.REFUND_FAILED, operation)
@@ -345,7 +365,7 @@ class Settler:
             if outcome.kind is OutcomeKind.SUCCEEDED:
                 if _mismatch(operation, outcome):
                     self._flag(change, operation, _mismatch(operation, outcome))
-                elif operation.kind is OperationKind.AUTHORIZE and _take_facts(payment, outcome):
+                elif operation.kind is OperationKind.AUTHORIZE and take_facts(payment, outcome):
                     change.touch(operation)
             return
         if outcome.kind is not OutcomeKind.SUCCEEDED:
@@ -359,7 +379,9 @@ class Settler:
                 # What else of it waits for a person goes on waiting.
                 payment.needs_review = bool(under_review(payment)) or over_refunded(payment)
             return
-        if operation.kind is OperationKind.CANCEL and payment.status is PaymentStatus.CANCELED:
+        if operation.kind is OperationKind.CANCEL and (
+            payment.status is PaymentStatus.CANCELED or operation.frees_rest
+        ):
             return
         if operation.reason == _TAKEN_BACK or _undone(payment, operation):
             # Old news: what it tells of was taken back, and that came here first.
@@ -450,14 +472,20 @@ def _reason(operation: Operation) -> str:
 
 
 def _undone(payment: Payment, attempt: Operation) -> bool:
-    """Whether an authorization was reversed: its provider said that nothing of it stands."""
-    return attempt.kind is OperationKind.AUTHORIZE and any(
-        one.kind is OperationKind.CANCEL
-        and one.state is _S.SUCCEEDED
-        and one.account_id == attempt.account_id
-        and one.sequence > attempt.sequence
-        for one in payment.operations
-    )
+    """Whether an authorization was reversed: its provider said that nothing of it stands.
+
+    A cancel is about the last attempt before it, and tells nothing of an earlier one.
+    """
+    if attempt.kind is not OperationKind.AUTHORIZE:
+        return False
+    for one in payment.operations:
+        if one.sequence <= attempt.sequence:
+            continue
+        if one.kind is OperationKind.AUTHORIZE:
+            return False
+        if one.kind is OperationKind.CANCEL and one.state is _S.SUCCEEDED:
+            return True
+    return False
 
 
 def _mismatch(operation: Operation, outcome: Outcome) -> str:
@@ -467,18 +495,3 @@ def _mismatch(operation: Operation, outcome: Outcome) -> str:
     if outcome.amount_minor is not None and outcome.amount_minor != operation.amount_minor:
         return AMOUNT_MISMATCH
     return ""
-
-
-def _take_facts(payment: Payment, outcome: Outcome) -> bool:
-    """Fills what is not known yet of an approval; says whether anything was."""
-    before = (payment.network_transaction_id, payment.avs_result, payment.cvc_result)
-    payment.network_transaction_id = (
-        payment.network_transaction_id or outcome.network_transaction_id
-    )
-    if payment.avs_result is AvsResult.UNKNOWN:
-        payment.avs_result = outcome.avs_result
-    if payment.cvc_result is CvcResult.UNKNOWN:
-        payment.cvc_result = outcome.cvc_result
-    if not payment.capture_before_ns and payment.capture_method is CaptureMethod.MANUAL:
-        payment.capture_before_ns = outcome.capture_before_ns
-    return before != (payment.network_transaction_id, payment.avs_result, payment.cvc_result)

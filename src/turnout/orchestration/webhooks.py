@@ -17,11 +17,10 @@ from turnout.domain.operation import (
     Operation,
     OperationDetails,
     OperationKind,
-    OperationState,
 )
 from turnout.domain.outcomes import OutcomeKind, ProviderEvent
 from turnout.domain.payment import CAPTURABLE, CaptureMethod, Payment
-from turnout.orchestration.change import Change
+from turnout.orchestration.change import Change, new_operation
 from turnout.orchestration.parts import Parts
 from turnout.ports import StoredWebhook, StoreUnavailable, UnitOfWork, VersionConflict
 
@@ -180,21 +179,9 @@ class Webhooks:
                 await parts.store.commit(UnitOfWork(webhook_done=webhook.webhook_id))
                 return
             change = Change(payment, parts.mint)
-            operation = Operation(
-                parts.mint.new(ids.CANCEL, change.now_ns),
-                payment.payment_id,
-                payment.merchant_id,
-                OperationKind.CANCEL,
-                len(payment.operations) + 1,
-                authorization.account_id,
-                authorization.provider,
-                payment.authorized_minor - payment.captured_minor - payment.released_minor,
-                payment.currency,
-                OperationState.SENDING,
-                change.now_ns,
-                change.now_ns,
-                details=OperationDetails(reason="by_provider"),
-            )
+            rest_minor = payment.authorized_minor - payment.captured_minor - payment.released_minor
+            operation = new_operation(payment, OperationKind.CANCEL, rest_minor, parts.mint)
+            operation.details = OperationDetails(reason="by_provider")
             change.add(operation)
             outcome = webhook.event.outcome
             outcome.amount_minor, outcome.currency = None, ""

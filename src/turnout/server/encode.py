@@ -265,7 +265,7 @@ def _fill_operations(out: v1.Payment, payment: Payment) -> None:
                 out.provider = one.provider
         elif kind is OperationKind.CAPTURE:
             _fill_capture(out.captures.add(), one)
-        elif kind is OperationKind.CANCEL:
+        elif kind is OperationKind.CANCEL and not one.frees_rest:
             last_cancel = one
     canceled = payment.status is PaymentStatus.CANCELED
     if last_cancel is not None and not (canceled and last_cancel.state in _FAILED):

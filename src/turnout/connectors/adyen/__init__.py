@@ -119,7 +119,10 @@ class AdyenConnector:
         inquiry_wait_s: int = INQUIRY_WAIT_S,
     ) -> None:
         self.traits = ConnectorTraits(
-            can_inquire=False, can_cancel_by_reference=True, inquiry_wait_s=inquiry_wait_s
+            can_inquire=False,
+            can_cancel_by_reference=True,
+            inquiry_wait_s=inquiry_wait_s,
+            keeps_rest=True,
         )
         self._exchange = Exchange(transport, clock, budget)
         self._accounts = PerAccount(_prepare)
