@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from turnout.domain.errors import NotFound
-from turnout.domain.operation import Operation, OperationKind
+from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Payment
 from turnout.orchestration.admission import Admission
@@ -27,7 +27,7 @@ from turnout.orchestration.routes import RoutingEngine, routing_outcome
 from turnout.orchestration.schedule import Schedule
 from turnout.orchestration.settle import Settler
 from turnout.ports import Encoder, Store, StoreUnavailable, UnitOfWork, VersionConflict
-from turnout.routing.engine import Permit, RoutingOutcome
+from turnout.routing.engine import Permit, RoutingError, RoutingOutcome
 from turnout.vault import CardVault
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,14 @@ log = logging.getLogger(__name__)
 # on until it can be or the process ends, and then recovery asks the provider again.
 _RETRY_FIRST_S = 0.05
 _RETRY_MOST_S = 5.0
+
+# Whose call ended without the issuer's answer, so that the engine has learnt none.
+_LEFT_OPEN = frozenset(
+    {OperationState.UNKNOWN, OperationState.PENDING, OperationState.REQUIRES_ACTION}
+)
+_ANSWERED = frozenset({OperationState.SUCCEEDED, OperationState.FAILED})
+# An older answer tells of another time, and the engine would take it for one of now.
+_LEARNT_WITHIN_NS = 3_600 * 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -159,6 +167,7 @@ class Parts:
             operation = payment.operation(operation_id)
             if operation is None:
                 raise KeyError(f"{payment.payment_id} has no operation {operation_id}")
+            before = operation.state
             self.settler.settle(
                 change, operation, outcome, reverses=reverses, occurred_at_ns=occurred_at_ns
             )
@@ -172,7 +181,28 @@ class Parts:
                 payment = await self.read_again(payment.payment_id, run)
                 continue
             self._tell(payment, operation, run)
+            if before in _LEFT_OPEN and operation.kind is OperationKind.AUTHORIZE:
+                await self._learn(payment, operation, outcome, change.now_ns)
             return payment
+
+    async def _learn(
+        self, payment: Payment, attempt: Operation, outcome: Outcome, now_ns: int
+    ) -> None:
+        """Tells the engine what the issuer answered to an attempt whose call did not say."""
+        late = now_ns - attempt.created_at_ns > _LEARNT_WITHIN_NS
+        if attempt.state not in _ANSWERED or payment.decision is None or late:
+            return
+        try:
+            decision = await self.store.get_decision(
+                payment.merchant_id, payment.decision.decision_id
+            )
+            if decision is not None:
+                self.engine.observe(
+                    attempt.account_id, decision.record, routing_outcome(outcome), now_ns=now_ns
+                )
+        except (StoreUnavailable, RoutingError) as error:
+            # Another layout, an account that is gone: what became of the payment is settled.
+            log.warning("%s was not learnt from: %s", attempt.operation_id, error)
 
     def _tell(self, payment: Payment, operation: Operation, run: Run | None) -> None:
         self.observer.settled(payment, operation, run.caller.request_id if run else "")
