@@ -93,16 +93,16 @@ class ConnectorTraits:
         can_cancel_by_reference: an authorization of unknown outcome can be reversed by our own
             reference.
         inquiry_wait_s: how long to wait for a webhook before reversing, where it cannot be asked.
-    """
-
         keeps_rest: where an account may capture several times, what is left after the final
             capture stays on hold until it is cancelled.
+    """
+
     can_inquire: bool
     can_cancel_by_reference: bool
     inquiry_wait_s: int = 0
-
-
     keeps_rest: bool = False
+
+
 @dataclass(slots=True)
 class WebhookDelivery:
     """What a provider's notification holds, and what it wants to read as the answer."""
