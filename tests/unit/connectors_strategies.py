@@ -108,6 +108,7 @@ def authorizations(draw: st.DrawFn) -> AuthorizeRequest:
         capture_method=draw(st.sampled_from(CaptureMethod)),
         reveal=HeldCard(draw(cards)),
         details=draw(details),
+        require_three_ds=draw(st.booleans()),
     )
 
 

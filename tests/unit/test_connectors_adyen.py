@@ -97,6 +97,14 @@ async def test_one_request_says_everything() -> None:
     assert body["shopperIP"] == "203.0.113.7"
 
 
+async def test_a_rule_asks_for_three_d_secure_whatever_the_merchant_asked() -> None:
+    details = full_details(three_d_secure="exemption")
+    for asked, told in ((True, "always"), (False, None)):
+        _, transport = await pay(answer(200, payment()), details=details, require_three_ds=asked)
+        authentication = body_of(transport.sent[0])["authenticationData"]
+        assert authentication.get("attemptAuthentication") == told
+
+
 async def test_a_merchants_own_payment_names_the_first_one() -> None:
     details = full_details(
         initiator=Initiator.MERCHANT, previous_network_transaction_id="123456789012345"

@@ -72,6 +72,16 @@ async def test_the_card_goes_into_the_first_body_and_nowhere_else() -> None:
     assert "off_session" not in second
 
 
+async def test_a_rule_asks_for_three_d_secure_whatever_the_merchant_asked() -> None:
+    option = "payment_method_options[card][request_three_d_secure]"
+    details = full_details(three_d_secure="exemption")
+    for asked, told in ((True, "any"), (False, None)):
+        _, transport = await confirm(
+            answer(200, intent()), details=details, require_three_ds=asked
+        )
+        assert form_pairs(transport.sent[1].body).get(option) == told
+
+
 async def test_a_merchants_own_payment_is_off_session_and_has_no_way_back() -> None:
     details = full_details(initiator=Initiator.MERCHANT)
     _, transport = await confirm(answer(200, intent()), details=details)

@@ -33,7 +33,7 @@ from turnout.domain.errors import (
 )
 from turnout.domain.operation import OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
-from turnout.domain.payment import CaptureMethod, NextAction
+from turnout.domain.payment import CaptureMethod, NextAction, PaymentDetails
 from turnout.orchestration.commands import CardInput, TokenCommand, TokenInput
 from turnout.ports import EventFilter, PaymentFilter
 
@@ -348,6 +348,8 @@ async def test_another_merchants_things_are_not_there(rig: Rig) -> None:
             "payment_method.card.cvc",
         ),
         ({"method": None}, "payment_method"),
+        ({"details": PaymentDetails(risk_score=101)}, "risk_score"),
+        ({"details": PaymentDetails(risk_score=-1)}, "risk_score"),
     ],
 )
 async def test_bad_input_names_the_field_and_stores_nothing(

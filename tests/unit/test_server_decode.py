@@ -13,9 +13,11 @@ from turnout.domain.payment import (
     Address,
     Browser,
     CaptureMethod,
+    Channel,
     Customer,
     Initiator,
     PaymentDetails,
+    ThreeDSecureState,
 )
 from turnout.orchestration.commands import (
     CancelCommand,
@@ -93,6 +95,10 @@ def whole_request(kind: Any) -> Any:
         return_url="https://shop.example",
         network_transaction_id="ntid",
         three_d_secure=v1.ThreeDSecure(preference=v1.THREE_D_SECURE_PREFERENCE_CHALLENGE),
+        channel=v1.CHANNEL_IN_APP,
+        recurring=False,
+        three_ds=v1.THREE_D_SECURE_STATE_NONE,
+        risk_score=0,
     )
 
 
@@ -132,6 +138,10 @@ def test_all_of_a_payment_arrives(kind: Any, read: Any) -> None:
             Initiator.MERCHANT,
             "challenge",
             "ntid",
+            Channel.IN_APP,
+            False,
+            ThreeDSecureState.NONE,
+            0,
         ),
         "shop",
     )
@@ -154,6 +164,8 @@ def test_what_is_left_out_takes_the_contract_s_default() -> None:
     assert command.capture_method is CaptureMethod.AUTOMATIC
     assert command.details.initiator is Initiator.CUSTOMER
     assert command.details.three_d_secure == ""
+    told = (command.details.channel, command.details.recurring, command.details.three_ds)
+    assert told == (None, None, None) and command.details.risk_score is None
     assert command.details.customer == Customer()
     assert command.method is None
 

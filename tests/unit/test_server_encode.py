@@ -16,6 +16,7 @@ from turnout.domain.payment import (
     AvsResult,
     Browser,
     CaptureMethod,
+    Channel,
     Customer,
     CvcResult,
     DecisionSummary,
@@ -25,6 +26,7 @@ from turnout.domain.payment import (
     Payment,
     PaymentDetails,
     PaymentStatus,
+    ThreeDSecureState,
 )
 from turnout.ports import VaultRecord
 from turnout.server.encode import ProtoEncoder
@@ -95,6 +97,10 @@ def whole_payment() -> Payment:
             Initiator.MERCHANT,
             "challenge",
             "previous",
+            Channel.MOTO,
+            False,
+            ThreeDSecureState.NONE,
+            0,
         ),
         account_id="acc_1",
         provider_reference="pi_1",
@@ -108,7 +114,17 @@ def whole_payment() -> Payment:
         avs_result=AvsResult.MATCH,
         cvc_result=CvcResult.NO_MATCH,
         status=PaymentStatus.PARTIALLY_CAPTURED,
-        decision=DecisionSummary("dec_1", "acc_1", ["acc_1", "acc_2"], ["because"], "s1", 4, T),
+        decision=DecisionSummary(
+            "dec_1",
+            "acc_1",
+            ["acc_1", "acc_2"],
+            ["because"],
+            "s1",
+            4,
+            T,
+            ruleset_version=7,
+            matched_rules=["german", "large"],
+        ),
         operations=[
             operation(
                 operation_id="att_0",
@@ -170,6 +186,10 @@ def test_a_whole_payment_field_by_field() -> None:
     decision = out.decision
     assert list(decision.ranked_account_ids) == ["acc_1", "acc_2"]
     assert (decision.config_version, decision.decided_at.ToNanoseconds()) == (4, T)
+    assert (decision.ruleset_version, list(decision.matched_rules)) == (7, ["german", "large"])
+    assert (out.channel, out.three_ds) == (v1.CHANNEL_MOTO, v1.THREE_D_SECURE_STATE_NONE)
+    assert (out.HasField("recurring"), out.recurring) == (True, False)
+    assert (out.HasField("risk_score"), out.risk_score) == (True, 0)
 
 
 def test_attempts_and_captures_in_order() -> None:

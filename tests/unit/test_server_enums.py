@@ -14,9 +14,11 @@ from turnout.domain.operation import OperationState
 from turnout.domain.payment import (
     AvsResult,
     CaptureMethod,
+    Channel,
     CvcResult,
     Initiator,
     PaymentStatus,
+    ThreeDSecureState,
 )
 from turnout.server import enums
 from turnout.server.declines import SENTENCES
@@ -27,6 +29,8 @@ PAIRS: list[tuple[Any, Any, Any]] = [
     (Initiator, enums.INITIATOR, v1.Initiator),
     (AvsResult, enums.AVS_RESULT, v1.AvsResult),
     (CvcResult, enums.CVC_RESULT, v1.CvcResult),
+    (Channel, enums.CHANNEL, v1.Channel),
+    (ThreeDSecureState, enums.THREE_D_SECURE_STATE, v1.ThreeDSecureState),
     (Network, enums.NETWORK, v1.CardNetwork),
     (Funding, enums.FUNDING, v1.CardFunding),
     (DeclineCode, enums.DECLINE_CODE, v1.DeclineCode),

@@ -84,6 +84,26 @@ class Initiator(StrEnum):
     MERCHANT = "merchant"
 
 
+class Channel(StrEnum):
+    """Where the payer pays."""
+
+    ECOMMERCE = "ecommerce"
+    IN_APP = "in_app"
+    MOTO = "moto"
+    PAY_BY_LINK = "pay_by_link"
+    IN_PERSON = "in_person"
+
+
+class ThreeDSecureState(StrEnum):
+    """What came of 3-D Secure before the payment reached Turnout."""
+
+    NONE = "none"
+    ATTEMPTED = "attempted"
+    AUTHENTICATED = "authenticated"
+    FAILED = "failed"
+    EXEMPTED = "exempted"
+
+
 class AvsResult(StrEnum):
     """What the issuer said of the billing address."""
 
@@ -149,7 +169,14 @@ class Customer:
 
 @dataclass(slots=True)
 class PaymentDetails:
-    """What the merchant said of a payment; written once, and again only by a confirmation."""
+    """What the merchant said of a payment; written once, and again only by a confirmation.
+
+    Attributes:
+        three_d_secure: what the merchant wants of it: "", automatic, challenge or exemption.
+        channel, recurring, three_ds, risk_score: facts that routing rules ask for; None where
+            the merchant said nothing. `three_ds` is what was done before; `risk_score` is 0 to
+            100.
+    """
 
     customer: Customer = field(default_factory=Customer)
     billing_address: Address | None = None
@@ -161,6 +188,10 @@ class PaymentDetails:
     initiator: Initiator = Initiator.CUSTOMER
     three_d_secure: str = ""
     previous_network_transaction_id: str = ""
+    channel: Channel | None = None
+    recurring: bool | None = None
+    three_ds: ThreeDSecureState | None = None
+    risk_score: int | None = None
 
 
 @dataclass(slots=True)
@@ -184,7 +215,13 @@ class NextAction:
 
 @dataclass(slots=True)
 class DecisionSummary:
-    """What a payment keeps of its routing decision; the whole stands in the decisions table."""
+    """What a payment keeps of its routing decision; the whole stands in the decisions table.
+
+    Attributes:
+        ruleset_version: which of the profile's rulesets it followed; 0 for none. A later
+            decision of the same payment follows the same one.
+        matched_rules: ids of its rules that matched, in order.
+    """
 
     decision_id: str
     chosen: str
@@ -194,6 +231,8 @@ class DecisionSummary:
     config_version: int
     decided_at_ns: int
     degraded: bool = False
+    ruleset_version: int = 0
+    matched_rules: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

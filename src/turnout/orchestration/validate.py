@@ -240,6 +240,14 @@ def _details_errors(details: PaymentDetails) -> list[FieldError]:
     )
     found += _metadata_errors(details.metadata)
     found += _url_errors(details.return_url)
+    if details.risk_score is not None and not 0 <= details.risk_score <= 100:
+        found.append(
+            FieldError(
+                "risk_score",
+                "RISK_SCORE_OUT_OF_RANGE",
+                f"{details.risk_score} is not 0 to 100; leave it out where there is none",
+            )
+        )
     if details.previous_network_transaction_id and details.initiator is Initiator.CUSTOMER:
         found.append(
             FieldError(

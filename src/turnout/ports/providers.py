@@ -19,7 +19,8 @@ class AuthorizeRequest:
     """What a connector needs to authorize; `operation_id` is our reference and provider key.
 
     `deadline_ns` is monotonic: after it the connector gives up waiting (and says UNKNOWN if
-    anything may have left).
+    anything may have left). `require_three_ds`: a routing rule wants 3-D Secure, whatever the
+    merchant asked for.
     """
 
     operation_id: str
@@ -33,6 +34,7 @@ class AuthorizeRequest:
     details: PaymentDetails
     deadline_ns: int
     provider_state: dict[str, str] = field(default_factory=dict)
+    require_three_ds: bool = False
 
 
 @dataclass(slots=True)

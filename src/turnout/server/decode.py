@@ -150,6 +150,18 @@ def word(table: Mapping[int, W], number: int, field: str, enumeration: str) -> W
     return found
 
 
+def optional_word(
+    table: Mapping[int, W | None], number: int, field: str, enumeration: str
+) -> W | None:
+    """The domain's word for a number of an enumeration, None for the zero.
+
+    Raises:
+        InvalidRequest: the number is not in the table.
+    """
+    # The zero is what nearly every payment has, and this stands on the hot path.
+    return word(table, number, field, enumeration) if number else None
+
+
 def _details(request: _ASK_FOR_PAYMENT) -> PaymentDetails:
     has, metadata = request.HasField, request.metadata
     return PaymentDetails(
@@ -163,6 +175,12 @@ def _details(request: _ASK_FOR_PAYMENT) -> PaymentDetails:
         word(enums.INITIATOR_WORD, request.initiator, "initiator", "Initiator"),
         _three_d_secure(request.three_d_secure) if has("three_d_secure") else "",
         request.network_transaction_id,
+        optional_word(enums.CHANNEL_WORD, request.channel, "channel", "Channel"),
+        request.recurring if has("recurring") else None,
+        optional_word(
+            enums.THREE_D_SECURE_STATE_WORD, request.three_ds, "three_ds", "ThreeDSecureState"
+        ),
+        request.risk_score if has("risk_score") else None,
     )
 
 

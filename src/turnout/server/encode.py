@@ -162,6 +162,14 @@ def _fill_details(out: v1.Payment, payment: Payment) -> None:
         metadata = out.metadata
         for key, value in said.metadata.items():
             metadata[key] = value
+    if said.channel is not None:
+        out.channel = enums.CHANNEL[said.channel]
+    if said.recurring is not None:
+        out.recurring = said.recurring
+    if said.three_ds is not None:
+        out.three_ds = enums.THREE_D_SECURE_STATE[said.three_ds]
+    if said.risk_score is not None:
+        out.risk_score = said.risk_score
 
 
 def _fill_customer(out: v1.Customer, customer: Customer) -> None:
@@ -247,6 +255,9 @@ def _fill_decision(out: v1.DecisionSummary, decision: DecisionSummary) -> None:
     out.ranked_account_ids.extend(decision.ranked)
     out.reasons.extend(decision.reasons)
     out.config_version = decision.config_version
+    if decision.ruleset_version:
+        out.ruleset_version = decision.ruleset_version
+        out.matched_rules.extend(decision.matched_rules)
     fill_time(out.decided_at, decision.decided_at_ns)
 
 

@@ -18,9 +18,11 @@ from turnout.domain.operation import OperationKind, OperationState
 from turnout.domain.payment import (
     AvsResult,
     CaptureMethod,
+    Channel,
     CvcResult,
     Initiator,
     PaymentStatus,
+    ThreeDSecureState,
 )
 from turnout.orchestration.commands import Resolution
 
@@ -53,6 +55,12 @@ FUNDING: Final = _by_name(Funding, v1.CardFunding.Value, "CARD_FUNDING_")
 DECLINE_CODE: Final = _by_name(DeclineCode, v1.DeclineCode.Value, "DECLINE_CODE_")
 BOOK: Final = _by_name(Book, v1.LedgerBook.Value, "LEDGER_BOOK_")
 LEDGER_KIND: Final = _by_name(LedgerKind, v1.LedgerEntryKind.Value, "LEDGER_ENTRY_KIND_")
+CHANNEL: Final = _by_name(Channel, v1.Channel.Value, "CHANNEL_")
+# By hand: "none" is an answer here, and not the absence of one.
+THREE_D_SECURE_STATE: Final[dict[ThreeDSecureState, v1.ThreeDSecureState.ValueType]] = {
+    word: v1.ThreeDSecureState.Value(f"THREE_D_SECURE_STATE_{word.name}")
+    for word in ThreeDSecureState
+}
 OPERATION_KIND: Final = _by_name(OperationKind, v1.OperationKind.Value, "OPERATION_KIND_")
 RETRY_ADVICE: Final = _by_name(RetryAdvice, v1.RetryAdvice.Value, "RETRY_ADVICE_")
 
@@ -152,6 +160,14 @@ CAPTURE_METHOD_WORD: Final[dict[int, CaptureMethod]] = {
 INITIATOR_WORD: Final[dict[int, Initiator]] = {
     v1.INITIATOR_UNSPECIFIED: Initiator.CUSTOMER,
     **_back(INITIATOR),
+}
+CHANNEL_WORD: Final[dict[int, Channel | None]] = {
+    v1.CHANNEL_UNSPECIFIED: None,
+    **_back(CHANNEL),
+}
+THREE_D_SECURE_STATE_WORD: Final[dict[int, ThreeDSecureState | None]] = {
+    v1.THREE_D_SECURE_STATE_UNSPECIFIED: None,
+    **_back(THREE_D_SECURE_STATE),
 }
 BOOK_WORD: Final = _back(BOOK)
 LEDGER_KIND_WORD: Final = _back(LEDGER_KIND)

@@ -91,17 +91,18 @@ def payment_body(
         body["recurringProcessingModel"] = "UnscheduledCardOnFile"
     else:
         body["channel"] = "Web"
-        body["authenticationData"] = _authentication(details.three_d_secure)
+        always = request.require_three_ds or details.three_d_secure.lower() == "challenge"
+        body["authenticationData"] = _authentication(always)
     _add_details(body, details)
     if details.metadata:
         _add_metadata(metadata, details.metadata)
     return orjson.dumps(body)
 
 
-def _authentication(wish: str) -> Json:
+def _authentication(always: bool) -> Json:
     """3-D Secure by redirect: there is no page of ours that could show a challenge."""
     data: Json = {"threeDSRequestData": {"nativeThreeDS": "disabled"}}
-    if wish.lower() == "challenge":
+    if always:
         data["attemptAuthentication"] = "always"
     return data
 

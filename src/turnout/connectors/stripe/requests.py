@@ -120,7 +120,7 @@ def payment_intent_body(
         form.append("off_session=true")
     else:
         _add(form, "return_url", details.return_url or return_url)
-    if details.three_d_secure.lower() == "challenge":
+    if request.require_three_ds or details.three_d_secure.lower() == "challenge":
         form.append("payment_method_options[card][request_three_d_secure]=any")
     shipping = details.shipping_address
     if shipping is not None and shipping.line1:
