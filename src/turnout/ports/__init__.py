@@ -46,6 +46,13 @@ from turnout.ports.record import (
     UnitOfWork,
     VersionConflict,
 )
+from turnout.ports.rulesets import (
+    ActivationRecord,
+    RulesetFilter,
+    RulesetRecord,
+    RulesetStore,
+    SnapshotRecord,
+)
 from turnout.ports.runtime import (
     Clock,
     Random,
@@ -59,6 +66,7 @@ from turnout.ports.vault import (
 )
 
 __all__ = [
+    "ActivationRecord",
     "AuthorizeRequest",
     "BalanceFilter",
     "BinDirectory",
@@ -89,6 +97,10 @@ __all__ = [
     "Reveal",
     "ReviewFilter",
     "ReviewRecord",
+    "RulesetFilter",
+    "RulesetRecord",
+    "RulesetStore",
+    "SnapshotRecord",
     "Store",
     "StoreUnavailable",
     "StoredWebhook",

@@ -12,6 +12,7 @@ from turnout.domain.ledger import Balance, Book, LedgerKind, LedgerTransaction
 from turnout.domain.operation import ClaimKey, Operation, OperationState
 from turnout.domain.outcomes import ProviderEvent
 from turnout.domain.payment import Payment, PaymentStatus
+from turnout.ports.rulesets import RulesetStore
 
 
 class ClaimTaken(Exception):
@@ -55,6 +56,8 @@ class DecisionRecord:
 
     Attributes:
         record: the router's compact record (inputs, versions, now_ns, seed, scores).
+        snapshot_version: the router's configuration that it was made from (`SnapshotRecord`).
+        ruleset_version: of the profile's ruleset that it followed; 0 for none.
     """
 
     decision_id: str
@@ -62,6 +65,8 @@ class DecisionRecord:
     payment_id: str
     created_at_ns: int
     record: bytes
+    snapshot_version: str = ""
+    ruleset_version: int = 0
 
 
 @dataclass(slots=True)
@@ -270,7 +275,7 @@ class DecisionFilter:
     limit: int = 100
 
 
-class Store(Protocol):
+class Store(RulesetStore, Protocol):
     """The record. All reads and writes raise StoreUnavailable where the medium fails."""
 
     def commit(self, unit: UnitOfWork) -> Awaitable[None]:

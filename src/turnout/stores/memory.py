@@ -11,16 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from turnout.domain.audit import Verdict
 from turnout.domain.events import Event
 from turnout.domain.ledger import Balance, LedgerTransaction
-from turnout.domain.operation import ClaimKey, Operation, OperationKind, OperationState
+from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.payment import CAPTURABLE, Payment
 from turnout.ports import (
     BalanceFilter,
-    Claim,
     ClaimTaken,
     DecidedAttempt,
     DecisionFilter,
@@ -46,26 +44,14 @@ from turnout.stores.filters import (
 )
 from turnout.stores.laws import RecordRefused, operation_fault, payment_fault
 from turnout.stores.memory_ledger import MemoryLedger
+from turnout.stores.memory_rulesets import MemoryRulesets
 from turnout.stores.shapes import copier
 from turnout.stores.waking import Subscription, Waking
 
 _copy_payment = copier(Payment)
 _copy_operation = copier(Operation)
-_copy_claim = copier(Claim)
 _copy_event = copier(Event)
 _copy_webhook = copier(StoredWebhook)
-
-
-class _Key(NamedTuple):
-    """A claim's key as a dict can hold it."""
-
-    merchant_id: str
-    rpc: str
-    key: str
-
-
-def _key(key: ClaimKey) -> _Key:
-    return _Key(key.merchant_id, key.rpc, key.key)
 
 
 def _settled(error: Exception | None) -> Awaitable[None]:
@@ -78,7 +64,7 @@ def _settled(error: Exception | None) -> Awaitable[None]:
     return future
 
 
-class MemoryStore:
+class MemoryStore(MemoryRulesets):
     """A `Store` that forgets everything with the process.
 
     Attributes:
@@ -87,7 +73,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.commits = 0
-        self._claims: dict[_Key, Claim] = {}
+        MemoryRulesets.__init__(self)
         self._payments: dict[str, Payment] = {}
         self._operations: dict[str, Operation] = {}
         self._of_payment: dict[str, list[str]] = {}
@@ -119,8 +105,8 @@ class MemoryStore:
 
     def _check(self, unit: UnitOfWork) -> None:
         claim = unit.claim
-        if claim is not None and _key(claim.key) in self._claims:
-            raise ClaimTaken
+        if claim is not None:
+            self._check_claim(claim)
         if unit.payment is not None:
             self._check_payment(unit.payment)
         sequences: dict[tuple[str, int], str] = {}
@@ -172,7 +158,7 @@ class MemoryStore:
     def _apply(self, unit: UnitOfWork) -> None:
         self.commits += 1
         if unit.claim is not None:
-            self._claims[_key(unit.claim.key)] = _copy_claim(unit.claim)
+            self._put_claim(unit.claim)
         if unit.payment is not None:
             payment = _copy_payment(unit.payment)
             payment.operations = []
@@ -198,9 +184,7 @@ class MemoryStore:
             self._decisions[unit.decision.decision_id] = replace(unit.decision)
             self._ids.add(unit.decision.decision_id)
         for key, answer in unit.answers:
-            claim = self._claims.get(_key(key))
-            if claim is not None and claim.answer is None:
-                claim.answer = answer
+            self._answer(key, answer)
         if unit.webhook_done:
             self._pending.pop(unit.webhook_done, None)
             self._set_aside.discard(unit.webhook_done)
@@ -216,31 +200,6 @@ class MemoryStore:
             self._watched.add(operation.operation_id)
         else:
             self._watched.discard(operation.operation_id)
-
-    # --- claims --------------------------------------------------------------------------
-
-    async def find_claim(self, key: ClaimKey) -> Claim | None:
-        """See `Store.find_claim`."""
-        claim = self._claims.get(_key(key))
-        return None if claim is None else _copy_claim(claim)
-
-    async def answer_claim(self, key: ClaimKey, answer: bytes) -> bytes:
-        """See `Store.answer_claim`."""
-        claim = self._claims[_key(key)]
-        if claim.answer is None:
-            claim.answer = answer
-        return claim.answer
-
-    async def delete_expired_claims(self, before_ns: int, limit: int) -> int:
-        """See `Store.delete_expired_claims`."""
-        expired = sorted(
-            (claim.created_at_ns, name)
-            for name, claim in self._claims.items()
-            if claim.answer is not None and claim.created_at_ns < before_ns
-        )[:limit]
-        for _, name in expired:
-            del self._claims[name]
-        return len(expired)
 
     # --- payments ------------------------------------------------------------------------
 

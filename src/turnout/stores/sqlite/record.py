@@ -39,6 +39,7 @@ from turnout.ports import (
 )
 from turnout.stores import laws
 from turnout.stores.sqlite import ledger, opening, reads, units
+from turnout.stores.sqlite.rulesets import RulesetTables
 from turnout.stores.sqlite.writer import Writer, unavailable
 from turnout.stores.waking import Subscription, Waking
 
@@ -48,7 +49,7 @@ _T = TypeVar("_T")
 _ROWS_ON_LOOP = 100
 
 
-class SqliteStore:
+class SqliteStore(RulesetTables):
     """A `Store` in the file `path`, which it makes (mode 0600) where there is none.
 
     One process may have it open for writing; the composition root holds the lock that sees to it.

@@ -1,0 +1,71 @@
+"""Idempotent calls in memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from turnout.domain.operation import ClaimKey
+from turnout.ports import Claim, ClaimTaken
+from turnout.stores.shapes import copier
+
+_copy_claim = copier(Claim)
+
+
+class _Key(NamedTuple):
+    """A claim's key as a dict can hold it."""
+
+    merchant_id: str
+    rpc: str
+    key: str
+
+
+def _key(key: ClaimKey) -> _Key:
+    return _Key(key.merchant_id, key.rpc, key.key)
+
+
+class MemoryClaims:
+    """The claims of the record in memory."""
+
+    def __init__(self) -> None:
+        self._claims: dict[_Key, Claim] = {}
+
+    def _check_claim(self, claim: Claim) -> None:
+        """Refuses a claim that is there.
+
+        Raises:
+            ClaimTaken: it is.
+        """
+        if _key(claim.key) in self._claims:
+            raise ClaimTaken
+
+    def _put_claim(self, claim: Claim) -> None:
+        self._claims[_key(claim.key)] = _copy_claim(claim)
+
+    def _answer(self, key: ClaimKey, answer: bytes) -> None:
+        """Sets an answer where the claim is there and has none."""
+        claim = self._claims.get(_key(key))
+        if claim is not None and claim.answer is None:
+            claim.answer = answer
+
+    async def find_claim(self, key: ClaimKey) -> Claim | None:
+        """See `Store.find_claim`."""
+        claim = self._claims.get(_key(key))
+        return None if claim is None else _copy_claim(claim)
+
+    async def answer_claim(self, key: ClaimKey, answer: bytes) -> bytes:
+        """See `Store.answer_claim`."""
+        claim = self._claims[_key(key)]
+        if claim.answer is None:
+            claim.answer = answer
+        return claim.answer
+
+    async def delete_expired_claims(self, before_ns: int, limit: int) -> int:
+        """See `Store.delete_expired_claims`."""
+        expired = sorted(
+            (claim.created_at_ns, name)
+            for name, claim in self._claims.items()
+            if claim.answer is not None and claim.created_at_ns < before_ns
+        )[:limit]
+        for _, name in expired:
+            del self._claims[name]
+        return len(expired)
