@@ -1,4 +1,4 @@
-"""The record's rulesets: versions, which of them is in force, and what the router was made from."""
+"""The record's rulesets: their versions, what is in force, what the router was made from."""
 
 from __future__ import annotations
 

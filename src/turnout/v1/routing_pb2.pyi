@@ -118,11 +118,32 @@ class RulesetFinding(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class WitnessEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SEVERITY_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
-    RULE_ID_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
+    RULE_IDS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    WITNESS_FIELD_NUMBER: _builtins.int
     severity: Global___FindingSeverity.ValueType
     """How grave it is."""
     code: _builtins.str
@@ -131,22 +152,33 @@ class RulesetFinding(_message.Message):
     """
     path: _builtins.str
     """Where: a path in the document, such as `rules[3].when[1].missing`."""
-    rule_id: _builtins.str
-    """The rule it is about; empty where it is about the whole."""
-    message: _builtins.str
+    text: _builtins.str
     """What is wrong and what to do, for people."""
+    @_builtins.property
+    def rule_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The rule it is about, then others that take part; empty where it is about
+        the document or its `otherwise`.
+        """
+
+    @_builtins.property
+    def witness(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Facts of a payment that shows it, where there is one; what is not named may
+        be anything.
+        """
+
     def __init__(
         self,
         *,
         severity: Global___FindingSeverity.ValueType = ...,
         code: _builtins.str = ...,
         path: _builtins.str = ...,
-        rule_id: _builtins.str = ...,
-        message: _builtins.str = ...,
+        rule_ids: _abc.Iterable[_builtins.str] | None = ...,
+        text: _builtins.str = ...,
+        witness: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "path", b"path", "rule_id", b"rule_id", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "path", b"path", "rule_ids", b"rule_ids", "severity", b"severity", "text", b"text", "witness", b"witness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
