@@ -18,9 +18,10 @@ from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Payment, PaymentStatus
 from turnout.orchestration.change import Change
+from turnout.orchestration.choice import choose
 from turnout.orchestration.idempotency import Run
 from turnout.orchestration.parts import Parts
-from turnout.orchestration.routes import Decision, facts_of, profile_key, summary_of
+from turnout.orchestration.routes import Choice, Decision, summary_of
 from turnout.ports import (
     AuthorizeRequest,
     DecisionRecord,
@@ -73,13 +74,8 @@ class Cascade:
         parts = self._parts
         clock = parts.mint.clock
         now_ns = clock.now_ns()
-        decision = parts.engine.decide(
-            profile_key(profile.profile_id, payment.live),
-            facts_of(payment.amount_minor, payment.currency, facts),
-            decision_id=parts.mint.new(ids.DECISION, now_ns),
-            now_ns=now_ns,
-            seed=parts.mint.random.seed(),
-        )
+        choice = choose(parts, payment, facts, now_ns)
+        decision = choice.decision
         candidates = iter(decision.account_ids)
         taken = self._take(decision, candidates)
         if taken is None:
@@ -87,7 +83,7 @@ class Cascade:
         account, permit = taken
         try:
             operation, unsealed = await self._write_ahead(
-                run, payment, decision, account, insert=insert, seal=seal
+                run, payment, choice, account, insert=insert, seal=seal
             )
         except BaseException:
             self._give_back(permit)
@@ -104,7 +100,7 @@ class Cascade:
         self,
         run: Run,
         payment: Payment,
-        decision: Decision,
+        choice: Choice,
         account: Account,
         *,
         insert: bool,
@@ -116,12 +112,12 @@ class Cascade:
             The first attempt; and an outcome where the card could not be kept, so that nothing
             may be sent.
         """
-        parts = self._parts
+        parts, decision = self._parts, choice.decision
         change = Change(payment, parts.mint)
         if not insert:
             payment.move(PaymentStatus.PROCESSING, change.now_ns)
             payment.decline = None
-        payment.decision = summary_of(decision, payment.config_version)
+        payment.decision = summary_of(choice, payment.config_version)
         operation = self._add_attempt(change, account, run)
         unit = change.unit(
             parts.encoder,
@@ -132,6 +128,8 @@ class Cascade:
                 payment.payment_id,
                 change.now_ns,
                 decision.record(),
+                decision.snapshot_version,
+                choice.ruleset_version,
             ),
             answer=False,
             insert=insert,

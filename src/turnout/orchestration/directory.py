@@ -6,7 +6,7 @@ long as the configuration names it, enabled or not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from turnout.domain.accounts import Account, Merchant, Profile
@@ -16,13 +16,19 @@ from turnout.ports import Connector
 
 @dataclass(slots=True)
 class Directory:
-    """Everything by its id. Swapping is one assignment for each part, between two awaits."""
+    """Everything by its id. Swapping is one assignment for each part, between two awaits.
+
+    Attributes:
+        rulesets: by profile and mode (live or not), the versions that the engine knows, the one
+            in force first; swapped together with the engine's own.
+    """
 
     merchants: Mapping[str, Merchant] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     accounts: Mapping[str, Account] = field(default_factory=dict)
     connectors: Mapping[str, Connector] = field(default_factory=dict)
     config_version: int = 0
+    rulesets: Mapping[tuple[str, bool], Sequence[int]] = field(default_factory=dict)
 
     def swap(
         self,
@@ -56,6 +62,34 @@ class Directory:
                 ]
             )
         return found
+
+    def ruleset(
+        self, profile_id: str, live: bool, began_with: int | None
+    ) -> tuple[int, int | None, str]:
+        """Which ruleset a payment follows.
+
+        Args:
+            profile_id: the payment's profile.
+            live: its mode.
+            began_with: the version that it followed before, 0 for none; None where this is its
+                first decision.
+
+        Returns:
+            The version, 0 for none; the version by which the engine's profile is called, None for
+            the one in force; and a sentence where it is not the one that it began with.
+        """
+        known = self.rulesets.get((profile_id, live), ())
+        active = known[0] if known else 0
+        if began_with is None or began_with == active:
+            return active, None, ""
+        if known and (began_with == 0 or began_with in known):
+            return began_with, began_with, ""
+        return (
+            active,
+            None,
+            f"Version {began_with} of the ruleset, which the payment began with, is not kept any "
+            f"more; it follows {f'version {active}' if active else 'none'}.",
+        )
 
     def reach(self, account_id: str) -> tuple[Account, Connector]:
         """An account and the connector that speaks to its provider.

@@ -6,13 +6,14 @@ account by any rule or mistake.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from turnout.domain.accounts import Account, Profile
 from turnout.domain.cards import CardFacts, Funding, Network
 from turnout.domain.declines import RetryAdvice
 from turnout.domain.outcomes import Outcome, OutcomeKind
-from turnout.domain.payment import DecisionSummary
+from turnout.domain.payment import DecisionSummary, Payment
 from turnout.routing.engine import Decision, RoutingEngine, RoutingFacts, RoutingOutcome
 from turnout.routing.explain import brief
 from turnout.routing.snapshot import (
@@ -28,25 +29,66 @@ MULTI_CAPTURE = "multi_capture"
 STATE_BLOB = "routing_state"
 
 
-def profile_key(profile_id: str, live: bool) -> str:
-    """The engine's name of a profile in one mode."""
-    return f"{profile_id}/{'live' if live else 'test'}"
+@dataclass(frozen=True, slots=True)
+class KeptRuleset:
+    """A ruleset that the engine knows.
+
+    Attributes:
+        version: of the profile and mode.
+        content: the document as plain data.
+    """
+
+    version: int
+    content: Mapping[str, object] = field(repr=False)
+
+
+ProfileMode = tuple[str, bool]
+"""A profile's id, and whether it is about live payments."""
+
+Rulesets = Mapping[ProfileMode, Sequence[KeptRuleset]]
+"""What the engine keeps of each profile and mode: the active one, then those active before."""
+
+
+def profile_key(profile_id: str, live: bool, version: int | None = None) -> str:
+    """The engine's name of a profile in one mode.
+
+    Args:
+        profile_id: the profile.
+        live: the mode.
+        version: of a ruleset that is not the active one, 0 for none at all; None follows what is
+            in force.
+    """
+    mode = "live" if live else "test"
+    return f"{profile_id}/{mode}" + ("" if version is None else f"#{version}")
 
 
 def engine_config(
     accounts: Mapping[str, Account],
     profiles: Mapping[str, Profile],
     settings: RoutingSettings,
+    rulesets: Rulesets | None = None,
 ) -> bytes:
-    """The engine's configuration of these accounts and profiles."""
+    """The engine's configuration of these accounts, profiles and rulesets.
+
+    A payment stays with the ruleset that it began with. So where one is in force, the profile is
+    there several times: as `shop/test` with the active one, as `shop/test#7` with version 7, and
+    as `shop/test#0` without any.
+    """
     compiled = [_account(account) for account in accounts.values()]
     routed = []
     for profile in profiles.values():
         for live in (False, True):
             tiers = [[one for one in tier if accounts[one].live is live] for tier in profile.tiers]
-            kept = [tier for tier in tiers if tier]
-            key = profile_key(profile.profile_id, live)
-            routed.append(RoutingProfile(key, kept, profile.objective, profile.explore))
+            tiers = [tier for tier in tiers if tier]
+            known = (rulesets or {}).get((profile.profile_id, live), ())
+            plain = RoutingProfile("", tiers, profile.objective, profile.explore)
+            # No version in the name of the first: it is the one in force.
+            names = [None, *(one.version for one in known[1:]), *([0] if known else [])]
+            contents = [*(one.content for one in known), None]
+            routed += [
+                replace(plain, id=profile_key(profile.profile_id, live, name), ruleset=content)
+                for name, content in zip(names, contents, strict=True)
+            ]
     return compile_config(compiled, routed, settings)
 
 
@@ -72,17 +114,31 @@ def _account(account: Account) -> RoutingAccount:
     )
 
 
-def facts_of(amount_minor: int, currency: str, card: CardFacts) -> RoutingFacts:
+def facts_of(payment: Payment, card: CardFacts) -> RoutingFacts:
     """What the engine may know of a card payment."""
     return RoutingFacts(
-        amount_minor=amount_minor,
-        currency=currency,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
         method="card",
         network=None if card.network is Network.UNKNOWN else card.network.value,
         funding=None if card.funding is Funding.UNKNOWN else card.funding.value,
         bin=card.bin or None,
         issuer_country=card.issuer_country or None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A decision, and which ruleset it followed.
+
+    Attributes:
+        ruleset_version: 0 for none.
+        notes: what else is to be said of it, in sentences.
+    """
+
+    decision: Decision
+    ruleset_version: int
+    notes: tuple[str, ...] = ()
 
 
 def routing_outcome(outcome: Outcome) -> RoutingOutcome:
@@ -103,26 +159,32 @@ def routing_outcome(outcome: Outcome) -> RoutingOutcome:
     return RoutingOutcome.ABANDONED
 
 
-def summary_of(decision: Decision, config_version: int) -> DecisionSummary:
+def summary_of(choice: Choice, config_version: int) -> DecisionSummary:
     """What a payment keeps of its decision."""
+    decision = choice.decision
     return DecisionSummary(
         decision.decision_id,
         decision.account_ids[0],
         decision.account_ids,
-        brief(decision),
+        [*choice.notes, *brief(decision)],
         decision.snapshot_version,
         config_version,
         decision.now_ns,
         decision.degraded,
+        choice.ruleset_version,
     )
 
 
 __all__ = [
     "MULTI_CAPTURE",
     "STATE_BLOB",
+    "Choice",
     "Decision",
+    "KeptRuleset",
+    "ProfileMode",
     "RoutingEngine",
     "RoutingSettings",
+    "Rulesets",
     "engine_config",
     "facts_of",
     "profile_key",

@@ -71,12 +71,14 @@ class RoutingProfile:
         tiers: Account ids.
         objective: What is wanted.
         explore: Whether payments may be used for finding out which account is best.
+        ruleset: The merchant's rules as plain data (`rules.RulesetDocument.to_mapping`), or None.
     """
 
     id: str
     tiers: Sequence[Sequence[str]]
     objective: Objective = field(default_factory=Objective)
     explore: bool = True
+    ruleset: Mapping[str, object] | None = None
 
     @classmethod
     def in_order(cls, profile_id: str, account_ids: Sequence[str]) -> RoutingProfile:
@@ -110,18 +112,39 @@ def compile_config(
     """
     config = {
         "accounts": [_account(account) for account in accounts],
-        "profiles": [
-            {
-                "id": profile.id,
-                "tiers": [list(tier) for tier in profile.tiers],
-                "objective": asdict(profile.objective),
-                "explore": profile.explore,
-            }
-            for profile in profiles
-        ],
+        "profiles": [_profile(profile) for profile in profiles],
         "settings": _settings(settings or RoutingSettings()),
     }
+    return _canonical(config)
+
+
+def fill_rulesets(config_json: bytes, rulesets: Mapping[str, Mapping[str, object]]) -> bytes:
+    """The same configuration with other rulesets, by the profiles' ids.
+
+    Profiles that are not named keep theirs. A snapshot is kept with its rulesets' versions in
+    their places, and this puts the rulesets themselves back.
+    """
+    config = json.loads(config_json)
+    for profile in config["profiles"]:
+        if profile["id"] in rulesets:
+            profile["ruleset"] = rulesets[profile["id"]]
+    return _canonical(config)
+
+
+def _canonical(config: object) -> bytes:
     return json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _profile(profile: RoutingProfile) -> dict[str, object]:
+    found: dict[str, object] = {
+        "id": profile.id,
+        "tiers": [list(tier) for tier in profile.tiers],
+        "objective": asdict(profile.objective),
+        "explore": profile.explore,
+    }
+    if profile.ruleset is not None:
+        found["ruleset"] = profile.ruleset
+    return found
 
 
 def _account(account: RoutingAccount) -> dict[str, object]:
