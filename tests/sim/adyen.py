@@ -7,10 +7,10 @@ the signed notification is all that tells. A repeated idempotency key replays, w
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -312,11 +312,15 @@ class AdyenModel:
         }
         if original:
             item["originalReference"] = original
+        self.world.couriers.send(
+            account.account_id, _seal(item, account), partial(self._impostor, item, account)
+        )
+
+    def _impostor(self, item: dict[str, Any], account: Account) -> tuple[str, Seal]:
+        """Another account that says the same as a success, signed with its own key."""
         other = next(one for one in self.accounts.values() if one is not account)
         lie = {**item, "success": "true", "merchantAccountCode": other.name}
-        self.world.couriers.send(
-            account.account_id, _seal(item, account), (other.account_id, _seal(lie, other))
-        )
+        return other.account_id, _seal(lie, other)
 
 
 def _seal(item: dict[str, Any], account: Account) -> Seal:
@@ -340,7 +344,7 @@ def _sign(item: dict[str, Any], key: bytes) -> str:
             item["success"],
         )
     )
-    return base64.b64encode(hmac.new(key, signed.encode(), hashlib.sha256).digest()).decode()
+    return base64.b64encode(hmac.digest(key, signed.encode(), "sha256")).decode()
 
 
 def _error(status: int, code: str, message: str, kind: str) -> Reply:

@@ -12,7 +12,8 @@ from tests.sim.books import Charge
 from tests.sim.shop import CARDS, MERCHANT
 from turnout.domain.operation import ClaimKey, Operation, OperationKind, OperationState
 from turnout.domain.payment import CAPTURABLE, CaptureMethod, Payment, PaymentStatus
-from turnout.stores.memory import MemoryStore, _key
+from turnout.stores.memory import MemoryStore
+from turnout.stores.memory_claims import _key
 
 if TYPE_CHECKING:
     from tests.sim.world import World

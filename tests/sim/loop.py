@@ -130,8 +130,8 @@ class SimLoop(asyncio.BaseEventLoop):
         # One name for all: asyncio would count on from one world to the next.
         task = SimTask(coro, loop=self, name="sim", context=context)
         task.process, task.number = process, self.tasks_made
-        if process is not None and not process.alive:
-            task.cancel()
+        if process is not None:
+            process.owns(task)
         return task
 
     def forget_timers(self, callback: Callable[..., object]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.sim.faults import Plan
 from tests.sim.loop import ROLE
-from turnout.domain.operation import ClaimKey, Operation, OperationState
+from turnout.domain.operation import ClaimKey, OperationState
 from turnout.domain.payment import Payment
 from turnout.ports import (
     Claim,
@@ -25,37 +25,14 @@ from turnout.ports import (
     VaultRecord,
     WrappedKey,
 )
-from turnout.stores.memory import MemoryStore
+from turnout.stores.memory import MemoryStore, copied
 from turnout.stores.memory_vault import MemoryVaultStore
-from turnout.stores.shapes import copier
 
 if TYPE_CHECKING:
     from tests.sim.process import Process
     from tests.sim.watch import Watch
 
-_copy_payment = copier(Payment)
-_copy_operation = copier(Operation)
-_copy_claim = copier(Claim)
 _T = TypeVar("_T")
-
-
-def _copy_unit(unit: UnitOfWork) -> UnitOfWork:
-    payment = unit.payment
-    if payment is not None:
-        operations, payment.operations = payment.operations, []
-        copied = _copy_payment(payment)
-        payment.operations = operations
-        payment = copied
-    return UnitOfWork(
-        claim=None if unit.claim is None else _copy_claim(unit.claim),
-        answers=list(unit.answers),
-        payment=payment,
-        operations=[_copy_operation(one) for one in unit.operations],
-        ledger=list(unit.ledger),
-        events=list(unit.events),
-        decision=unit.decision,
-        webhook_done=unit.webhook_done,
-    )
 
 
 def _point_of(unit: UnitOfWork, role: str) -> str:
@@ -119,7 +96,7 @@ class SimStore:
         if disk.refuses():
             done.set_exception(StoreUnavailable("the simulated disk is full"))
             return done
-        copy = _copy_unit(unit)
+        copy = copied(unit)
         at_s = max(self._loop.time() + disk.commit_s(), disk.record_busy_until_s)
         disk.record_busy_until_s = at_s
         self._loop.call_at(at_s, self._make_durable, copy, point, done)
@@ -131,9 +108,11 @@ class SimStore:
             return
         disk = self._disk
         before = None if unit.payment is None else disk.watch.before(disk.record, unit)
-        outcome = self._record.commit(unit)
-        assert isinstance(outcome, asyncio.Future)
-        error = outcome.exception()
+        error: Exception | None = None
+        try:
+            self._record.adopt(unit)
+        except Exception as refusal:
+            error = refusal
         if error is None:
             disk.watch.committed(before, unit)
             if self._process.dies(f"{point}.inside"):

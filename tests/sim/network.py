@@ -209,10 +209,10 @@ class Couriers:
         self.waiting = 0
         self.lost = 0
 
-    def send(self, account_id: str, seal: Seal, impostor: tuple[str, Seal]) -> None:
+    def send(self, account_id: str, seal: Seal, impostor: Callable[[], tuple[str, Seal]]) -> None:
         """Takes a webhook; the seed says when it arrives, how often, or that it never does.
 
-        `impostor` is another account with the same news turned into a success, well signed: the
+        `impostor` gives another account with the same news turned into a success, well signed: the
         forgery that only the check of the account can find.
         """
         plan, random = self._plan, self._random
@@ -231,8 +231,9 @@ class Couriers:
                 self._push(account_id, seal, delay_s + random.random() * 5, 0)
         if plan.strikes("webhook_forged", random):
             # Well signed by another account, and once more without any right to be heard.
-            self._push(impostor[0], impostor[1], 0.001, -1)
-            self._push(account_id, impostor[1], 0.001, -1)
+            other_id, lie = impostor()
+            self._push(other_id, lie, 0.001, -1)
+            self._push(account_id, lie, 0.001, -1)
             self._forge(account_id, seal)
 
     def _forge(self, account_id: str, seal: Seal) -> None:

@@ -11,7 +11,7 @@ import contextvars
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from tests.sim.loop import PROCESS, ROLE, SimTask, number_of
+from tests.sim.loop import PROCESS, ROLE, SimTask
 from tests.sim.medium import SimStore, SimVaultStore
 from tests.sim.network import SimTransport
 from turnout.connectors.registry import build_connectors
@@ -63,7 +63,8 @@ class Process:
         self.alive = True
         self.ready = False
         self.store = SimStore(world.disk, self)
-        self._works: list[asyncio.Task[Any]] = []
+        self._tasks: list[SimTask] = []
+        self._tasks_most = 64
 
     # --- dying ---------------------------------------------------------------------------
 
@@ -88,15 +89,32 @@ class Process:
         if self.dies(point):
             raise asyncio.CancelledError
 
+    def owns(self, task: SimTask) -> None:
+        """Keeps a task with its process, in the order in which tasks were made.
+
+        asyncio's own register is of all tasks of all worlds, and a crash would walk through it.
+        """
+        if not self.alive:
+            task.cancel()
+            return
+        self._tasks.append(task)
+        if len(self._tasks) > self._tasks_most:
+            self.forget_done()
+
+    def forget_done(self) -> None:
+        """Lets go of tasks that are done, so that what nobody awaited is reported."""
+        self._tasks = [one for one in self._tasks if not one.done()]
+        self._tasks_most = 2 * len(self._tasks) + 64
+
     def crash(self, why: str) -> None:
         """The end: nothing of this process happens any more."""
         if not self.alive:
             return
         self.alive = self.ready = False
         self.world.note("CRASH", why)
-        for task in sorted(asyncio.all_tasks(self.world.loop), key=number_of):
-            if isinstance(task, SimTask) and task.process is self:
-                task.cancel()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
         self.world.process_died()
 
     def spawn(self, role: str, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -150,12 +168,13 @@ class Process:
         world.watch.started(world.disk.record)
         self.ready = True
         world.note("ready", self.number)
-        self._works = [
-            self.spawn("recovery", self.recovery.work()),
-            self.spawn("recovery", self.recovery.sweep()),
-            self.spawn("webhook", self.webhooks.work()),
-            self.spawn("save", self._save_health()),
-        ]
+        for role, work in (
+            ("recovery", self.recovery.work()),
+            ("recovery", self.recovery.sweep()),
+            ("webhook", self.webhooks.work()),
+            ("save", self._save_health()),
+        ):
+            self.spawn(role, work)  # type: ignore[unused-awaitable]  # it ends with the process
 
     async def _restore(self) -> None:
         try:
@@ -167,7 +186,8 @@ class Process:
 
     async def _save_health(self) -> None:
         while True:
-            await asyncio.sleep(10.0)
+            # Once all is well nothing depends on it, and it need not keep the world awake.
+            await asyncio.sleep(600.0 if self.world.plan.healed else 10.0)
             try:
                 await self.store.save_blob(STATE_BLOB, self.engine.save())
             except StoreUnavailable:

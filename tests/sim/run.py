@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.sim.faults import FAMILIES, POINTS
@@ -18,6 +19,7 @@ from tests.sim.world import Result, run_world
 from turnout.vault.master import MASTER_KEY_BYTES, make_master_key
 
 PAYMENTS = 60
+_WORLDS_A_COLLECTION = 8
 
 
 def live(seeds: Sequence[int], payments: int, trace: bool = False) -> list[Result]:
@@ -27,7 +29,21 @@ def live(seeds: Sequence[int], payments: int, trace: bool = False) -> list[Resul
         # draw other random numbers than one that found it.
         key_path = Path(folder) / "keys" / "master.key"
         make_master_key(key_path, bytes(MASTER_KEY_BYTES))
-        return [run_world(seed, payments, key_path, trace) for seed in seeds]
+        return list(_collected(run_world(seed, payments, key_path, trace) for seed in seeds))
+
+
+def _collected(results: Iterable[Result]) -> Iterator[Result]:
+    """Collects garbage after a few worlds: a world is megabytes, and each collection walks all."""
+    gc.disable()
+    gc.freeze()
+    try:
+        for number, result in enumerate(results, 1):
+            if number % _WORLDS_A_COLLECTION == 0:
+                gc.collect()
+            yield result
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 def _share(share: tuple[range, int]) -> list[Result]:

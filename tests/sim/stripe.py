@@ -6,7 +6,6 @@ worlds an hour has. What the real connector reads is all here, and money moves i
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -383,7 +382,9 @@ class StripeModel:
             }
             body = orjson.dumps(event)
             self.world.couriers.send(
-                intent.account_id, partial(_sealed, secret, body), self._impostor(intent, body)
+                intent.account_id,
+                partial(_sealed, secret, body),
+                partial(self._impostor, intent, body),
             )
 
     def _impostor(self, intent: Intent, body: bytes) -> tuple[str, Seal]:
@@ -397,7 +398,7 @@ class StripeModel:
 
 def _sealed(secret: bytes, body: bytes, now_s: float) -> tuple[dict[str, str], bytes]:
     stamp = str(int(now_s))
-    digest = hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    digest = hmac.digest(secret, stamp.encode() + b"." + body, "sha256").hex()
     return {"stripe-signature": f"t={stamp},v1={digest}"}, body
 
 

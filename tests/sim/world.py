@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
@@ -360,10 +359,10 @@ def run_world(seed: int, payments: int, master_key_path: Path, trace: bool = Fal
     log.setLevel(logging.ERROR)
     loop = world.loop
     asyncio.set_event_loop(loop)
-    # A world is a few megabytes; collecting it once at its end costs less than on the way.
-    gc.disable()
     try:
         loop.run_until_complete(world.live())
+        if world.process is not None:
+            world.process.forget_done()
         check(world)
     except Stuck:
         world.watch.fault("I2", f"nothing can happen any more: {world._restless()}")
@@ -373,7 +372,6 @@ def run_world(seed: int, payments: int, master_key_path: Path, trace: bool = Fal
         log.setLevel(kept_log[1])
         loop.wind_up()
         asyncio.set_event_loop(None)
-        gc.enable()
     faults = world.books.faults + world.watch.faults
     kept = [f"{line[0]:10.3f}  {' '.join(map(str, line[1:]))}" for line in world._trace]
     return Result(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from turnout.domain.audit import Verdict
 from turnout.domain.events import Event
@@ -48,10 +49,28 @@ from turnout.stores.memory_rulesets import MemoryRulesets
 from turnout.stores.shapes import copier
 from turnout.stores.waking import Subscription, Waking
 
-_copy_payment = copier(Payment)
+_sequence = attrgetter("sequence")
+_copy_payment = copier(Payment, without=("operations",))
 _copy_operation = copier(Operation)
 _copy_event = copier(Event)
 _copy_webhook = copier(StoredWebhook)
+_copy_decision = copier(DecisionRecord)
+_copy_transaction = copier(LedgerTransaction)
+_copy_review = copier(ReviewRecord)
+
+
+def copied(unit: UnitOfWork) -> UnitOfWork:
+    """A unit of its own, whatever becomes of the rows in the other; its claim is never changed."""
+    return replace(
+        unit,
+        answers=list(unit.answers),
+        payment=None if unit.payment is None else _copy_payment(unit.payment),
+        operations=[_copy_operation(one) for one in unit.operations],
+        ledger=[_copy_transaction(one) for one in unit.ledger],
+        events=[_copy_event(one) for one in unit.events],
+        decision=None if unit.decision is None else _copy_decision(unit.decision),
+        review=None if unit.review is None else _copy_review(unit.review),
+    )
 
 
 def _settled(error: Exception | None) -> Awaitable[None]:
@@ -79,6 +98,9 @@ class MemoryStore(MemoryRulesets):
         self._of_payment: dict[str, list[str]] = {}
         self._references: dict[tuple[str, str], str] = {}
         self._watched: set[str] = set()
+        self._capturable: set[str] = set()
+        # Operations that have, or had, this reference at this account.
+        self._referred: dict[tuple[str, str], dict[str, None]] = {}
         self._decisions: dict[str, DecisionRecord] = {}
         self._ledger = MemoryLedger()
         self._reviews: list[ReviewRecord] = []
@@ -97,11 +119,20 @@ class MemoryStore(MemoryRulesets):
     def commit(self, unit: UnitOfWork) -> Awaitable[None]:
         """See `Store.commit`; applied before it returns."""
         try:
-            self._check(unit)
+            self.adopt(copied(unit))
         except (ClaimTaken, VersionConflict, MerchantReferenceTaken, RecordRefused) as error:
             return _settled(error)
-        self._apply(unit)
         return _settled(None)
+
+    def adopt(self, unit: UnitOfWork) -> None:
+        """Writes a unit that nobody else will touch again, because its rows become the record's.
+
+        Raises:
+            ClaimTaken, VersionConflict, MerchantReferenceTaken, RecordRefused: nothing was
+                written.
+        """
+        self._check(unit)
+        self._apply(unit)
 
     def _check(self, unit: UnitOfWork) -> None:
         claim = unit.claim
@@ -159,29 +190,31 @@ class MemoryStore(MemoryRulesets):
         self.commits += 1
         if unit.claim is not None:
             self._put_claim(unit.claim)
-        if unit.payment is not None:
-            payment = _copy_payment(unit.payment)
-            payment.operations = []
+        payment = unit.payment
+        if payment is not None:
             standing = self._payments.get(payment.payment_id)
             if unit.details_stand and standing is not None:
                 payment.details = standing.details
             self._payments[payment.payment_id] = payment
+            if payment.status in CAPTURABLE:
+                self._capturable.add(payment.payment_id)
+            else:
+                self._capturable.discard(payment.payment_id)
             if payment.version == 1 and payment.merchant_reference:
                 name = (payment.merchant_id, payment.merchant_reference)
                 self._references[name] = payment.payment_id
         for operation in unit.operations:
-            self._put_operation(_copy_operation(operation))
+            self._put_operation(operation)
         for transaction in unit.ledger:
             owner = self._payments.get(transaction.payment_id)
             self._ledger.post(transaction, owner is not None and owner.live)
             self._ids.add(transaction.transaction_id)
         for event in unit.events:
-            kept = _copy_event(event)
-            kept.cursor = len(self._events) + 1
-            self._events.append(kept)
-            self._ids.add(kept.event_id)
+            event.cursor = len(self._events) + 1
+            self._events.append(event)
+            self._ids.add(event.event_id)
         if unit.decision is not None:
-            self._decisions[unit.decision.decision_id] = replace(unit.decision)
+            self._decisions[unit.decision.decision_id] = unit.decision
             self._ids.add(unit.decision.decision_id)
         for key, answer in unit.answers:
             self._answer(key, answer)
@@ -189,13 +222,16 @@ class MemoryStore(MemoryRulesets):
             self._pending.pop(unit.webhook_done, None)
             self._set_aside.discard(unit.webhook_done)
         if unit.review is not None:
-            self._reviews.append(replace(unit.review))
+            self._reviews.append(unit.review)
         self._waking.wake(event.merchant_id for event in unit.events)
 
     def _put_operation(self, operation: Operation) -> None:
         if operation.operation_id not in self._operations:
             self._of_payment.setdefault(operation.payment_id, []).append(operation.operation_id)
         self._operations[operation.operation_id] = operation
+        if operation.provider_reference:
+            place = (operation.account_id, operation.provider_reference)
+            self._referred.setdefault(place, {})[operation.operation_id] = None
         if operation.check_at_ns > 0:
             self._watched.add(operation.operation_id)
         else:
@@ -206,9 +242,10 @@ class MemoryStore(MemoryRulesets):
     def _whole(self, payment: Payment) -> Payment:
         """A copy of a payment with copies of its operations."""
         copy: Payment = _copy_payment(payment)
-        operations = [self._operations[one] for one in self._of_payment.get(copy.payment_id, ())]
-        operations.sort(key=lambda one: one.sequence)
-        copy.operations = [_copy_operation(one) for one in operations]
+        standing = self._operations
+        names = self._of_payment.get(copy.payment_id, ())
+        copy.operations = [_copy_operation(standing[one]) for one in names]
+        copy.operations.sort(key=_sequence)
         return copy
 
     async def get_payment(self, payment_id: str) -> Payment | None:
@@ -232,10 +269,9 @@ class MemoryStore(MemoryRulesets):
         self, account_id: str, provider_reference: str
     ) -> Payment | None:
         """See `Store.find_payment_by_provider_reference`."""
-        if not provider_reference:
-            return None
-        for one in self._operations.values():
-            if one.account_id == account_id and one.provider_reference == provider_reference:
+        for name in self._referred.get((account_id, provider_reference), ()):
+            one = self._operations[name]
+            if one.provider_reference == provider_reference:
                 return self._whole(self._payments[one.payment_id])
         return None
 
@@ -383,8 +419,8 @@ class MemoryStore(MemoryRulesets):
         """See `Store.expired_authorizations`."""
         expired = sorted(
             (one.capture_before_ns, one.payment_id)
-            for one in self._payments.values()
-            if one.status in CAPTURABLE and 0 < one.capture_before_ns <= now_ns
+            for one in map(self._payments.__getitem__, self._capturable)
+            if 0 < one.capture_before_ns <= now_ns
         )
         return [payment_id for _, payment_id in expired[:limit]]
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from turnout.domain.audit import PaymentSums, Verdict, audit
-from turnout.domain.ledger import Balance, LedgerKind, LedgerTransaction
+from turnout.domain.ledger import Balance, Book, LedgerKind, LedgerTransaction
 from turnout.domain.payment import Payment
 from turnout.ports import BalanceFilter, LedgerFilter
 from turnout.stores.filters import within
 from turnout.stores.laws import RecordRefused, ledger_fault, posted_already
+
+_Place = tuple[str, str, str, str, bool]
 
 
 class MemoryLedger:
@@ -24,7 +26,8 @@ class MemoryLedger:
         self.transactions: list[LedgerTransaction] = []
         self._live: dict[str, bool] = {}
         self._posted: dict[str, dict[LedgerKind, int]] = {}
-        self._balances: dict[tuple[str, str, str, str, bool], Balance] = {}
+        # Debits, credits and postings of each book; `_balance` makes a Balance of them.
+        self._sums: dict[_Place, list[int]] = {}
 
     def check(self, fresh: Iterable[LedgerTransaction]) -> None:
         """Holds transactions against the laws of the ledger.
@@ -44,22 +47,19 @@ class MemoryLedger:
             count[one.kind] = count.get(one.kind, 0) + 1
 
     def post(self, one: LedgerTransaction, live: bool) -> None:
-        """Adds a transaction that was checked."""
-        self.transactions.append(replace(one))
+        """Adds a transaction that was checked, and that nobody else will touch again."""
+        self.transactions.append(one)
         self._live[one.transaction_id] = live
         counts = self._posted.setdefault(one.operation_id, {})
         counts[one.kind] = counts.get(one.kind, 0) + 1
         for line in one.postings:
-            key = (one.merchant_id, one.account_id, one.currency, line.book.value, live)
-            old = self._balances.get(key) or Balance(
-                one.merchant_id, one.account_id, line.book, one.currency, live, 0, 0, 0
-            )
-            self._balances[key] = replace(
-                old,
-                debits_minor=old.debits_minor + max(line.amount_minor, 0),
-                credits_minor=old.credits_minor + max(-line.amount_minor, 0),
-                postings=old.postings + 1,
-            )
+            place = (one.merchant_id, one.account_id, one.currency, line.book.value, live)
+            sums = self._sums.get(place)
+            if sums is None:
+                sums = self._sums[place] = [0, 0, 0]
+            amount_minor = line.amount_minor
+            sums[amount_minor < 0] += abs(amount_minor)
+            sums[2] += 1
 
     def page(self, merchant_id: str, want: LedgerFilter) -> list[LedgerTransaction]:
         """See `Store.list_ledger`."""
@@ -87,7 +87,7 @@ class MemoryLedger:
         """See `Store.ledger_balances`."""
         return [
             one
-            for _, one in sorted(self._balances.items())
+            for one in self._balances()
             if one.merchant_id == merchant_id
             and one.live is want.live
             and want.account_id in ("", one.account_id)
@@ -95,12 +95,18 @@ class MemoryLedger:
             and (not want.books or one.book in want.books)
         ]
 
+    def _balances(self) -> list[Balance]:
+        return [
+            Balance(merchant_id, account_id, Book(book), currency, live, *sums)
+            for (merchant_id, account_id, currency, book, live), sums in sorted(self._sums.items())
+        ]
+
     def audit(self, payments: Iterable[Payment]) -> Verdict:
         """See `Store.audit_ledger`."""
         return audit(
             sorted(self.transactions, key=lambda one: one.payment_id),
             [_sums(one) for one in sorted(payments, key=lambda one: one.payment_id)],
-            self._balances.values(),
+            self._balances(),
         )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
@@ -167,7 +166,7 @@ def _check_signature(account: Account, item: Json, keys: list[bytes]) -> None:
     signed = signed_text(item)
     good = False
     for key in keys:
-        expected = hmac.new(key, signed, hashlib.sha256).digest()
+        expected = hmac.digest(key, signed, "sha256")
         good |= hmac.compare_digest(expected, signature)
     if not good:
         raise WebhookRejected(

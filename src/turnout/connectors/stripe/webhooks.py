@@ -6,7 +6,6 @@ a header may carry several v1 signatures while a secret is being changed.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 
@@ -94,7 +93,7 @@ def _check_signature(account: Account, header: str, body: bytes, now_ns: int) ->
     signed = timestamp.encode() + b"." + body
     good = False
     for secret in account.webhook_secrets:
-        expected = hmac.new(secret.reveal().encode(), signed, hashlib.sha256).hexdigest()
+        expected = hmac.digest(secret.reveal().encode(), signed, "sha256").hex()
         for candidate in signatures:
             good |= hmac.compare_digest(expected.encode(), candidate.encode())
     if not good:
