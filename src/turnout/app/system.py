@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-# One system call gives this much; a payment needs some 150 bytes in a dozen small draws, and
-# twelve calls into the kernel would cost more than all its routing.
-_BLOCK_BYTES = 8_192
-
 
 class SystemClock:
     """Wall time for people and records, monotonic time for deadlines and durations."""
@@ -25,33 +21,18 @@ class SystemClock:
 
 
 class SystemRandom:
-    """The kernel's randomness, fetched in blocks. For one thread.
+    """The kernel's randomness, a system call for each draw.
 
-    What was handed out is not kept: the block is cut shorter with each draw, so that a later
-    look into memory finds no key or nonce of before among what is still to come.
+    A block of it kept here would cost more: what was drawn must be wiped, and that takes Python
+    longer than the kernel takes to answer.
     """
 
-    __slots__ = ("_at", "_block")
-
-    def __init__(self) -> None:
-        self._block = bytearray()
-        self._at = 0
+    __slots__ = ()
 
     def bytes(self, count: int) -> bytes:
         """Unpredictable bytes."""
-        at = self._at
-        end = at + count
-        block = self._block
-        if end > len(block):
-            if count > _BLOCK_BYTES:
-                return os.urandom(count)
-            self._block = block = bytearray(os.urandom(_BLOCK_BYTES))
-            at, end = 0, count
-        drawn = bytes(block[at:end])
-        block[at:end] = bytes(count)
-        self._at = end
-        return drawn
+        return os.urandom(count)
 
     def seed(self) -> int:
         """An unsigned number of 64 bits."""
-        return int.from_bytes(self.bytes(8), "little")
+        return int.from_bytes(os.urandom(8), "little")

@@ -129,4 +129,4 @@ def postings(kind: LedgerKind, amount_minor: int) -> tuple[Posting, ...]:
     """
     if amount_minor <= 0:
         raise ValueError(f"a {kind} of {amount_minor} cannot be posted")
-    return tuple(Posting(book, sign * amount_minor) for book, sign in RECIPES[kind])
+    return tuple([Posting(book, sign * amount_minor) for book, sign in RECIPES[kind]])

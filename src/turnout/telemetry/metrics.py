@@ -2,13 +2,14 @@
 
 Names begin with `turnout_` and end with the unit. Labels take words from short, closed lists (or
 account ids from the configuration), never anything that a caller sent, so the number of series is
-bounded. A series that the payment's path counts is made once and then kept, because finding it
-costs more than counting.
+bounded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Final, Protocol
 
 from prometheus_client import (
@@ -22,7 +23,12 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.utils import floatToGoString
 
 from turnout.domain.payment import PaymentStatus
 
@@ -89,64 +95,108 @@ class Metrics:
 
 
 class _Series:
-    """Series of one figure by label words, kept; at most _WORDS_MAX words for each label."""
+    """Series of one figure by label words; at most _WORDS_MAX words for each label.
 
-    __slots__ = ("_figure", "_kept", "_words")
+    Kept as plain numbers, and shown to Prometheus when it asks: its own counters take a lock for
+    each count, which together cost an authorization more than its routing. For one thread.
+    """
 
-    def __init__(self, figure: MetricWrapperBase, labels: int) -> None:
-        self._figure = figure
-        self._kept: dict[tuple[str, ...], MetricWrapperBase] = {}
-        self._words: tuple[set[str], ...] = tuple(set() for _ in range(labels))
+    __slots__ = ("_doc", "_labels", "_name", "_words")
 
-    def at(self, *words: str) -> MetricWrapperBase:
-        found = self._kept.get(words)
-        return found if found is not None else self._new(words)
+    def __init__(
+        self, name: str, doc: str, labels: Iterable[str], registry: CollectorRegistry
+    ) -> None:
+        self._name = name
+        self._doc = doc
+        self._labels = tuple(labels)
+        self._words: tuple[set[str], ...] = tuple(set() for _ in self._labels)
+        registry.register(self)
 
-    def _new(self, words: tuple[str, ...]) -> MetricWrapperBase:
-        allowed = []
+    def allowed(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """The words under which something is counted; one too many is called _OTHER."""
+        found = []
         for word, seen in zip(words, self._words, strict=True):
             if word in seen or len(seen) < _WORDS_MAX:
                 seen.add(word)
-                allowed.append(word)
+                found.append(str(word))
             else:
-                allowed.append(_OTHER)
-        series: MetricWrapperBase = self._figure.labels(*allowed)
-        if tuple(allowed) == words:
-            self._kept[words] = series
-        return series
+                found.append(_OTHER)
+        return tuple(found)
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus' registry asks for."""
+        raise NotImplementedError
 
 
 class Counts(_Series):
     """A counter by label words."""
 
-    __slots__ = ()
+    __slots__ = ("_values",)
 
     def __init__(
         self, name: str, doc: str, labels: Iterable[str], registry: CollectorRegistry
     ) -> None:
-        names = tuple(labels)
-        super().__init__(Counter(name, doc, names, registry=registry), len(names))
+        self._values: dict[tuple[str, ...], float] = {}
+        super().__init__(name, doc, labels, registry)
 
     def count(self, *words: str, by: float = 1) -> None:
         """Counts one more, or `by`."""
-        self.at(*words).inc(by)  # type: ignore[attr-defined]
+        values = self._values
+        if words in values:
+            values[words] += by
+        else:
+            kept = self.allowed(words)
+            values[kept] = values.get(kept, 0.0) + by
+
+    def collect(self) -> Iterator[Metric]:
+        """See `_Series.collect`."""
+        shown = CounterMetricFamily(self._name, self._doc, labels=self._labels)
+        for words, value in self._values.items():
+            shown.add_metric(words, value)
+        yield shown
 
 
 class Times(_Series):
     """A histogram of seconds by label words."""
 
-    __slots__ = ()
+    __slots__ = ("_observed",)
 
     def __init__(
         self, name: str, doc: str, labels: Iterable[str], registry: CollectorRegistry
     ) -> None:
-        names = tuple(labels)
-        figure = Histogram(name, doc, names, buckets=LATENCY_BUCKETS_S, registry=registry)
-        super().__init__(figure, len(names))
+        self._observed: dict[tuple[str, ...], _Observed] = {}
+        super().__init__(name, doc, labels, registry)
 
     def observe(self, seconds: float, *words: str) -> None:
         """Notes one duration."""
-        self.at(*words).observe(seconds)  # type: ignore[attr-defined]
+        observed = self._observed.get(words)
+        if observed is None:
+            observed = self._observed.setdefault(self.allowed(words), _Observed())
+        observed.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+        observed.sum_s += seconds
+
+    def show(self, *words: str) -> None:
+        """Shows a series before there is anything in it."""
+        self._observed.setdefault(words, _Observed())
+
+    def collect(self) -> Iterator[Metric]:
+        """See `_Series.collect`."""
+        shown = HistogramMetricFamily(self._name, self._doc, labels=self._labels)
+        for words, observed in self._observed.items():
+            bounds = [*map(floatToGoString, LATENCY_BUCKETS_S), "+Inf"]
+            buckets = list(zip(bounds, accumulate(observed.counts), strict=True))
+            shown.add_metric(words, buckets, observed.sum_s)
+        yield shown
+
+
+class _Observed:
+    """How many durations fell into each bucket, the last one without a bound, and their sum."""
+
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self.sum_s = 0.0
 
 
 class PaymentFigures:
@@ -157,7 +207,7 @@ class PaymentFigures:
             "turnout_payments", "Payments that came to a status.", ["status"], registry
         )
         for status in PaymentStatus:
-            self.payments.at(status.value)
+            self.payments.count(status, by=0)
         self.attempts = Counts(
             "turnout_attempts",
             "Requests to providers, by what they came to.",
@@ -183,7 +233,7 @@ class PaymentFigures:
             registry,
         )
         for part in ("total", "provider", "added"):
-            self.authorize_latency.at(part)
+            self.authorize_latency.show(part)
         self.replays = Counts(
             "turnout_idempotent_replays",
             "Repeated keys: replayed, joined the first call, or refused for another body.",

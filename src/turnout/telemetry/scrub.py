@@ -32,6 +32,8 @@ _SMALL: Final = 10 ** (_PAN_MIN - 1)
 # (U+2010 to U+2015, minus), dots, the invisible U+200B to U+200D, and spaces in URLs and forms.
 _GAP: Final = r"(?:[\s.\-_+/*\u00ad\u2010-\u2015\u2212\u200b-\u200d\u2060\ufeff]|%20|%2[dD])"
 _RUN: Final = re.compile(rf"\d(?:{_GAP}{{0,3}}\d){{{_PAN_MIN - 1},}}")
+# Without one of these there is neither a card number nor a CVC.
+_DIGIT: Final = re.compile(r"\d")
 _GROUP: Final = re.compile(r"%2[0dD]|(\d+)")
 
 # Our own ids are 12 and more hexadecimal digits; letters must not stand before or in them.
@@ -61,18 +63,24 @@ _HIDDEN_KEYS: Final = frozenset(
     }
 )
 
+# Names of fields that were looked at before and have nothing to hide, because they recur in every
+# line; bounded, and never with a digit.
+_plain_keys: Final[set[object]] = set()
+
 
 def scrub(text: str) -> str:
     """A text without card numbers, CVCs that are named as such, and keys of the usual shapes."""
-    if len(text) >= _PAN_MIN and _OWN_ID.fullmatch(text) is None and _RUN.search(text) is not None:
-        text = _RUN.sub(_hide_run, text) if _OWN_ID.search(text) is None else _around_ids(text)
-    if len(text) < _SHORTEST:
+    if len(text) < _SHORTEST or _OWN_ID.fullmatch(text) is not None:
         return text
     lowered = text.lower()
-    for hint in _CVC_HINTS:
-        if hint in lowered:
-            text = _CVC.sub(rf"\1{HIDDEN}", text)
-            break
+    if _DIGIT.search(text) is not None:
+        if len(text) >= _PAN_MIN and _RUN.search(text) is not None:
+            text = _RUN.sub(_hide_run, text) if _OWN_ID.search(text) is None else _around_ids(text)
+            lowered = text.lower()
+        for hint in _CVC_HINTS:
+            if hint in lowered:
+                text = _CVC.sub(rf"\1{HIDDEN}", text)
+                break
     for hint in _SECRET_HINTS:
         if hint in lowered:
             return _SECRET.sub(HIDDEN, text)
@@ -95,12 +103,20 @@ def scrub_value(value: object, depth: int = 0) -> object:
     if depth >= _DEPTH_MAX:
         return f"<{type(value).__name__}>"
     if isinstance(value, Mapping):
-        return {
-            scrub(str(key)): HIDDEN
-            if str(key).lower() in _HIDDEN_KEYS
-            else scrub_value(one, depth + 1)
-            for key, one in list(value.items())[:_ITEMS_MAX]
-        }
+        found: dict[str, object] = {}
+        for key, one in list(value.items())[:_ITEMS_MAX]:
+            if key in _plain_keys:
+                found[key] = scrub_value(one, depth + 1)
+                continue
+            name = str(key)
+            shown = scrub(name)
+            if name.lower() in _HIDDEN_KEYS:
+                found[shown] = HIDDEN
+                continue
+            found[shown] = scrub_value(one, depth + 1)
+            if shown is key and len(_plain_keys) < _ITEMS_MAX and _DIGIT.search(shown) is None:
+                _plain_keys.add(shown)
+        return found
     if isinstance(value, list | tuple | set | frozenset):
         return [scrub_value(one, depth + 1) for one in list(value)[:_ITEMS_MAX]]
     if isinstance(value, BaseException):
