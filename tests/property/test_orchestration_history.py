@@ -120,7 +120,9 @@ async def one_step(rig: Rig, provider: Liar, number: int, payments: list[str]) -
     try:
         if roll < 0.4 or not payments:
             method = dice.choice(list(CaptureMethod))
-            payment = await rig.authorize(key, capture_method=method)
+            # Each of another amount: no scheme would have one retried so often.
+            amount_minor = 1_099 + number
+            payment = await rig.authorize(key, capture_method=method, amount_minor=amount_minor)
             payments.append(payment.payment_id)
         elif roll < 0.6:
             command = CaptureCommand(

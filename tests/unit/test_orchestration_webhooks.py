@@ -93,7 +93,10 @@ async def test_a_burst_shares_its_commits_with_the_payments_around_it(tmp_path: 
     rig = await make_rig(tmp_path, store=store)
     bodies = [await body_of(rig, f"k{number}") for number in range(50)]
     before = store.transactions
-    payments = [asyncio.create_task(rig.authorize(f"load-{number}")) for number in range(50)]
+    payments = [
+        asyncio.create_task(rig.authorize(f"load-{number}", amount_minor=1_000 + number))
+        for number in range(50)
+    ]
     await asyncio.gather(*(rig.webhooks.receive("acc_a", {}, body) for body in bodies))
     await asyncio.gather(*payments)
     # Fifty webhooks and a hundred units of payments.

@@ -85,6 +85,7 @@ def read_parties(
                 one.statement_descriptor,
                 objective_of(one.objective),
                 one.explore,
+                one.scheme_rules_in_test,
             )
             for _, one in profiles.values()
         },

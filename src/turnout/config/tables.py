@@ -154,6 +154,12 @@ class ProfileTable:
         "Whether payments may be used for finding out which account is best; false takes the best "
         "by the estimates.",
     )
+    scheme_rules_in_test: bool = option(
+        True,
+        "Whether the card schemes' limits on trying a card again hold for test payments too. Turn "
+        "it off where tests pay with one published card again and again; live payments always "
+        "keep to them.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

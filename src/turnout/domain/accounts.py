@@ -167,6 +167,7 @@ class Profile:
         tiers: account ids; the first tier is tried first, accounts in one tier compete.
         objective: what they compete by.
         explore: whether payments may be used for finding out which account is best.
+        scheme_rules_in_test: whether the schemes' rules on retries hold for test payments too.
     """
 
     profile_id: str
@@ -176,6 +177,7 @@ class Profile:
     statement_descriptor: str = ""
     objective: Objective = Objective()
     explore: bool = True
+    scheme_rules_in_test: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 It moves on only where it is known that no money moved: the request was refused before it was sent
 or taken up, or the decline is soft. An unknown outcome ends it for good; recovery then asks, waits
-or reverses at the same account. Every attempt is in the record before its provider hears of it.
+or reverses at the same account. Every attempt is in the record before its provider hears of it,
+and counted there for the card's scheme; one that the scheme forbids is not made.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 
 from turnout.domain import ids
 from turnout.domain.accounts import Account, Profile
@@ -22,11 +24,14 @@ from turnout.orchestration.choice import choose
 from turnout.orchestration.idempotency import Run
 from turnout.orchestration.parts import Parts
 from turnout.orchestration.routes import Choice, Decision, summary_of
+from turnout.orchestration.schemes import Tally
 from turnout.ports import (
+    AttemptRefused,
     AuthorizeRequest,
     DecisionRecord,
     Reveal,
     StoreUnavailable,
+    UnitOfWork,
     VersionConflict,
 )
 from turnout.routing.engine import Permit, Refusal, RoutingOutcome
@@ -34,6 +39,22 @@ from turnout.routing.engine import Permit, Refusal, RoutingOutcome
 log = logging.getLogger(__name__)
 
 _MS = 1_000_000
+# Each time the counters moved between look and commit, another payment with the card was settled.
+_LOOKS_MOST = 5
+
+
+@dataclass(slots=True)
+class _Way:
+    """One payment's way over its accounts."""
+
+    run: Run
+    payment: Payment
+    profile: Profile
+    facts: CardFacts
+    reveal: Reveal
+    choice: Choice
+    candidates: Iterator[str]
+    tally: Tally
 
 
 class Cascade:
@@ -50,6 +71,7 @@ class Cascade:
         profile: Profile,
         facts: CardFacts,
         reveal: Reveal,
+        credential: bytes,
         *,
         insert: bool,
         seal: Callable[[], Awaitable[None]] | None = None,
@@ -62,11 +84,13 @@ class Cascade:
             profile: whose accounts to choose among.
             facts: what may be known of the card.
             reveal: the capability to see it.
+            credential: the vault's secret of it, by which its attempts are counted.
             insert: the payment is not in the record yet.
             seal: submits the vault's own commit of the card, awaited before anything is sent.
 
         Raises:
-            StateConflict: no account can take the payment; nothing was stored.
+            StateConflict: no account can take the payment, or the card's scheme forbids to try
+                it now; nothing was stored.
             Overloaded: every account that could is at its limit; nothing was stored.
             ClaimTaken, MerchantReferenceTaken, VersionConflict, StoreUnavailable: nothing was
                 stored or sent.
@@ -74,6 +98,10 @@ class Cascade:
         parts = self._parts
         clock = parts.mint.clock
         now_ns = clock.now_ns()
+        holds = payment.live or profile.scheme_rules_in_test
+        tally = Tally(payment, facts, credential, now_ns, holds=holds)
+        await tally.look(parts.store, now_ns)
+        tally.require(now_ns)
         choice = choose(parts, payment, facts, now_ns)
         decision = choice.decision
         candidates = iter(decision.account_ids)
@@ -81,10 +109,9 @@ class Cascade:
         if taken is None:
             raise _no_account(decision)
         account, permit = taken
+        way = _Way(run, payment, profile, facts, reveal, choice, candidates, tally)
         try:
-            operation, unsealed = await self._write_ahead(
-                run, payment, choice, account, insert=insert, seal=seal
-            )
+            operation, unsealed = await self._write_ahead(way, account, insert=insert, seal=seal)
         except BaseException:
             self._give_back(permit)
             raise
@@ -92,15 +119,11 @@ class Cascade:
             self._give_back(permit)
             await parts.settle(payment, operation.operation_id, unsealed, run=run)
             return
-        await self._attempts(
-            run, payment, profile, facts, reveal, decision, candidates, operation, account, permit
-        )
+        await self._attempts(way, operation, account, permit)
 
     async def _write_ahead(
         self,
-        run: Run,
-        payment: Payment,
-        choice: Choice,
+        way: _Way,
         account: Account,
         *,
         insert: bool,
@@ -112,12 +135,16 @@ class Cascade:
             The first attempt; and an outcome where the card could not be kept, so that nothing
             may be sent.
         """
-        parts, decision = self._parts, choice.decision
+        parts, run, payment, choice = self._parts, way.run, way.payment, way.choice
+        decision = choice.decision
         change = Change(payment, parts.mint)
         if not insert:
             payment.move(PaymentStatus.PROCESSING, change.now_ns)
             payment.decline = None
         payment.decision = summary_of(choice, payment.config_version)
+        payment.decision.reasons.append(
+            way.tally.plan(decision.account_ids, way.profile.max_attempts, change.now_ns)
+        )
         operation = self._add_attempt(change, account, run)
         unit = change.unit(
             parts.encoder,
@@ -134,10 +161,11 @@ class Cascade:
             answer=False,
             insert=insert,
         )
+        unit.count = way.tally.count(operation, change.now_ns)
         committed = parts.store.commit(unit)
         sealed = seal() if seal is not None else None
         try:
-            await run.begin(committed, lambda: parts.encoder.payment(payment))
+            await self._begin(way, operation, unit, committed)
         finally:
             unsealed = None
             if sealed is not None:
@@ -148,30 +176,48 @@ class Cascade:
                     unsealed = Outcome(OutcomeKind.NOT_PROCESSED, reason="vault_unavailable")
         return operation, unsealed
 
+    async def _begin(
+        self, way: _Way, operation: Operation, unit: UnitOfWork, committed: Awaitable[None]
+    ) -> None:
+        """Awaits the first commit; where the card's counters moved meanwhile, looks again.
+
+        Raises:
+            StateConflict: now the scheme forbids the attempt; nothing was stored.
+        """
+        parts, payment = self._parts, way.payment
+        for _ in range(_LOOKS_MOST):
+            try:
+                await way.run.begin(committed, lambda: parts.encoder.payment(payment))
+                return
+            except AttemptRefused:
+                now_ns = parts.mint.clock.now_ns()
+                await way.tally.look(parts.store, now_ns)
+                way.tally.require(now_ns)
+                unit.count = way.tally.count(operation, now_ns)
+                committed = parts.store.commit(unit)
+        raise Overloaded(
+            "SCHEME_COUNTERS_BUSY",
+            "other payments with this card are being settled at this moment; nothing was stored, "
+            "call again shortly",
+            retry_after_ms=1_000,
+        )
+
     async def _attempts(
-        self,
-        run: Run,
-        payment: Payment,
-        profile: Profile,
-        facts: CardFacts,
-        reveal: Reveal,
-        decision: Decision,
-        candidates: Iterator[str],
-        operation: Operation,
-        account: Account,
-        permit: Permit,
+        self, way: _Way, operation: Operation, account: Account, permit: Permit
     ) -> None:
         """The attempts themselves; the first one is in the record already."""
+        run, payment = way.run, way.payment
         made = 1
         while True:
-            outcome = await self._send(run, payment, operation, account, permit, facts, reveal)
+            outcome = await self._send(way, operation, account, permit)
+            way.tally.heard(operation, outcome, self._parts.mint.clock.now_ns())
             following = None
-            if made < profile.max_attempts and self._may_go_on(run, outcome):
-                following = self._take(decision, candidates)
+            if made < way.profile.max_attempts and self._may_go_on(way, outcome):
+                following = self._take(way.choice.decision, way.candidates)
             if following is None:
                 await self._parts.settle(payment, operation.operation_id, outcome, run=run)
                 return
-            moved = await self._move_on(run, payment, operation, outcome, following)
+            moved = await self._move_on(way, operation, outcome, following)
             if moved is None:
                 payment = await self._parts.read_again(payment.payment_id, run)
                 await self._parts.settle(payment, operation.operation_id, outcome, run=run)
@@ -182,8 +228,7 @@ class Cascade:
 
     async def _move_on(
         self,
-        run: Run,
-        payment: Payment,
+        way: _Way,
         operation: Operation,
         outcome: Outcome,
         following: tuple[Account, Permit],
@@ -192,17 +237,20 @@ class Cascade:
 
         Returns:
             The next attempt; None where the payment was changed by somebody else meanwhile (a
-            webhook, a recovery), so that it is no longer known that no money moved, or where
-            the record cannot be written now; the outcome is then still to be settled.
+            webhook, a recovery), so that it is no longer known that no money moved, where the
+            card's scheme forbids it since another payment was settled, or where the record
+            cannot be written now; the outcome is then still to be settled.
         """
         account, permit = following
-        change = Change(payment, self._parts.mint)
+        change = Change(way.payment, self._parts.mint)
         self._parts.settler.settle(change, operation, outcome, conclude=False)
         operation.claim = None
-        following_attempt = self._add_attempt(change, account, run)
+        following_attempt = self._add_attempt(change, account, way.run)
+        unit = change.unit(self._parts.encoder, answer=False)
+        unit.count = way.tally.count(following_attempt, change.now_ns)
         try:
-            await self._parts.store.commit(change.unit(self._parts.encoder, answer=False))
-        except (VersionConflict, StoreUnavailable):
+            await self._parts.store.commit(unit)
+        except (VersionConflict, AttemptRefused, StoreUnavailable):
             self._give_back(permit)
             return None
         except BaseException:
@@ -210,8 +258,9 @@ class Cascade:
             raise
         return following_attempt
 
-    def _may_go_on(self, run: Run, outcome: Outcome) -> bool:
-        """Whether no money moved for certain, and the caller is still there to be served."""
+    def _may_go_on(self, way: _Way, outcome: Outcome) -> bool:
+        """Whether no money moved for certain, the scheme allows it, and the caller is there."""
+        run = way.run
         if outcome.kind is OutcomeKind.NOT_PROCESSED:
             known = True
         else:
@@ -221,7 +270,14 @@ class Cascade:
                 and outcome.decline.soft
             )
         left_ns = run.caller.deadline_ns - self._margin_ns - self._parts.mint.clock.monotonic_ns()
-        return known and not run.answered and not run.late and left_ns > 0
+        if not known or run.answered or run.late or left_ns <= 0:
+            return False
+        forbidden = way.tally.forbids(self._parts.mint.clock.now_ns(), outcome.decline)
+        if forbidden is not None and way.payment.decision is not None:
+            way.payment.decision.reasons.append(
+                f"No further attempt: {forbidden.told} ({forbidden.rule})."
+            )
+        return forbidden is None
 
     def _take(
         self, decision: Decision, candidates: Iterator[str]
@@ -268,16 +324,9 @@ class Cascade:
         return operation
 
     async def _send(
-        self,
-        run: Run,
-        payment: Payment,
-        operation: Operation,
-        account: Account,
-        permit: Permit,
-        facts: CardFacts,
-        reveal: Reveal,
+        self, way: _Way, operation: Operation, account: Account, permit: Permit
     ) -> Outcome:
-        parts = self._parts
+        parts, payment = self._parts, way.payment
         request = AuthorizeRequest(
             operation.operation_id,
             payment.payment_id,
@@ -285,14 +334,14 @@ class Cascade:
             operation.amount_minor,
             operation.currency,
             payment.capture_method,
-            facts,
-            reveal,
+            way.facts,
+            way.reveal,
             payment.details,
             parts.mint.clock.monotonic_ns() + account.timeout_ms * _MS,
         )
         connector = parts.directory.connectors[account.provider]
         return await parts.call(
-            operation, permit, lambda: connector.authorize(account, request), run
+            operation, permit, lambda: connector.authorize(account, request), way.run
         )
 
 

@@ -18,6 +18,7 @@ from turnout.domain.operation import (
 )
 from turnout.domain.payment import Payment
 from turnout.orchestration.mint import Mint
+from turnout.orchestration.schemes import tell_settled
 from turnout.ports import Claim, DecisionRecord, Encoder, UnitOfWork
 
 # Events about a refund carry the refund; all others carry the payment.
@@ -109,6 +110,7 @@ class Change:
             ledger=self._ledger,
             decision=decision,
         )
+        tell_settled(unit, payment, self.now_ns)
         encoded: bytes | None = None
         for event, operation in self._events:
             if event in _REFUND_EVENTS and operation is not None:

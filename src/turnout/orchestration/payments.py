@@ -48,12 +48,14 @@ _CONFIRMABLE = frozenset(
 class _Method:
     """A payment method made ready: what may be shown, and the capability to see it.
 
-    `seal` submits the vault's commit of a card that was just typed; None for a token.
+    `credential` is the vault's secret of the card. `seal` submits the vault's commit of a card
+    that was just typed; None for a token.
     """
 
     view: MethodView
     facts: CardFacts
     reveal: CardReveal
+    credential: bytes
     seal: Callable[[], Awaitable[None]] | None
 
 
@@ -156,7 +158,14 @@ class Payments:
         payment = self._new(run, command, profile, PaymentStatus.PROCESSING, method.view)
         try:
             await self._cascade.authorize(
-                run, payment, profile, method.facts, method.reveal, insert=True, seal=method.seal
+                run,
+                payment,
+                profile,
+                method.facts,
+                method.reveal,
+                method.credential,
+                insert=True,
+                seal=method.seal,
             )
         except MerchantReferenceTaken:
             raise _reference_taken(command.merchant_reference, "") from None
@@ -215,6 +224,7 @@ class Payments:
                     profile,
                     method.facts,
                     method.reveal,
+                    method.credential,
                     insert=False,
                     seal=method.seal,
                 )
@@ -252,6 +262,7 @@ class Payments:
                 MethodView("card", sealed.token_id, sealed.facts),
                 sealed.facts,
                 sealed.reveal,
+                sealed.credential,
                 lambda: vault.persist(sealed),
             )
         if isinstance(given, TokenInput):
@@ -262,6 +273,7 @@ class Payments:
                 MethodView("card", opened.token_id, opened.facts),
                 opened.facts,
                 opened.reveal,
+                opened.credential,
                 None,
             )
         raise InvalidRequest([_method_missing()])

@@ -80,7 +80,7 @@ class Recovery:
         return len(chosen)
 
     async def sweep(self) -> None:
-        """Expires authorizations and forgets old claims, again and again, until cancelled."""
+        """Expires authorizations, forgets old claims and attempts, until it is cancelled."""
         while True:
             try:
                 await self.sweep_once()
@@ -92,6 +92,7 @@ class Recovery:
         """Expires what has expired; returns how many authorizations that were."""
         store, now_ns = self._parts.store, self._parts.mint.clock.now_ns()
         await store.delete_expired_claims(now_ns - _CLAIM_LIFE_NS, _PAGE)
+        await store.forget_attempts(now_ns, _PAGE)
         grace_ns = int(self._parts.schedule.settings.expiry_grace_s * _SECOND_NS)
         expired = await store.expired_authorizations(now_ns - grace_ns, _PAGE)
         count = 0

@@ -57,6 +57,15 @@ from turnout.ports.runtime import (
     Clock,
     Random,
 )
+from turnout.ports.schemes import (
+    AttemptCount,
+    AttemptDecline,
+    AttemptLimit,
+    AttemptRefused,
+    SchemeAttempt,
+    SchemeFacts,
+    SchemeKeys,
+)
 from turnout.ports.vault import (
     BinDirectory,
     Reveal,
@@ -67,6 +76,10 @@ from turnout.ports.vault import (
 
 __all__ = [
     "ActivationRecord",
+    "AttemptCount",
+    "AttemptDecline",
+    "AttemptLimit",
+    "AttemptRefused",
     "AuthorizeRequest",
     "BalanceFilter",
     "BinDirectory",
@@ -100,6 +113,9 @@ __all__ = [
     "RulesetFilter",
     "RulesetRecord",
     "RulesetStore",
+    "SchemeAttempt",
+    "SchemeFacts",
+    "SchemeKeys",
     "SnapshotRecord",
     "Store",
     "StoreUnavailable",

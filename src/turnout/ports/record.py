@@ -13,6 +13,7 @@ from turnout.domain.operation import ClaimKey, Operation, OperationState
 from turnout.domain.outcomes import ProviderEvent
 from turnout.domain.payment import Payment, PaymentStatus
 from turnout.ports.rulesets import RulesetStore
+from turnout.ports.schemes import AttemptCount, AttemptDecline, SchemeFacts, SchemeKeys
 
 
 class ClaimTaken(Exception):
@@ -121,6 +122,9 @@ class UnitOfWork:
             first answer, and that is no error.
         payment: the payment as it is to stand, without its operations.
         operations: those that changed or are new.
+        count: an attempt to be counted for the schemes; AttemptRefused where it may not be.
+        declined: counted attempts of which it is now known that they were declined.
+        uncounted: attempts that were approved or never left, so that they count no more.
         details_stand: the payment's details are those in the record, so they need not be
             compared and written again.
     """
@@ -134,6 +138,9 @@ class UnitOfWork:
     decision: DecisionRecord | None = None
     webhook_done: str = ""
     review: ReviewRecord | None = None
+    count: AttemptCount | None = None
+    declined: list[AttemptDecline] = field(default_factory=list)
+    uncounted: list[str] = field(default_factory=list)
     details_stand: bool = False
 
 
@@ -282,7 +289,8 @@ class Store(RulesetStore, Protocol):
         """Makes the unit durable; concurrent units share a commit.
 
         Raises (when awaited):
-            ClaimTaken, MerchantReferenceTaken, VersionConflict: nothing was written.
+            ClaimTaken, MerchantReferenceTaken, VersionConflict, AttemptRefused: nothing was
+                written.
         """
 
     async def find_claim(self, key: ClaimKey) -> Claim | None:
@@ -416,6 +424,19 @@ class Store(RulesetStore, Protocol):
 
     async def delete_expired_claims(self, before_ns: int, limit: int) -> int:
         """Deletes answered claims made before this time; returns how many."""
+
+    # --- attempts as the schemes count them --------------------------------------------------
+
+    async def scheme_facts(self, keys: SchemeKeys, card_since_ns: int) -> SchemeFacts:
+        """What stands under an attempt's keys.
+
+        Args:
+            keys: the attempt's.
+            card_since_ns: under the card: only those that were sent after this.
+        """
+
+    async def forget_attempts(self, now_ns: int, limit: int) -> int:
+        """Forgets declined attempts that no rule looks back to any more; returns how many."""
 
     async def close(self) -> None:
         """Finishes what was submitted and lets go of the medium."""

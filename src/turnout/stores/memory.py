@@ -19,6 +19,7 @@ from turnout.domain.ledger import Balance, LedgerTransaction
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.payment import CAPTURABLE, Payment
 from turnout.ports import (
+    AttemptRefused,
     BalanceFilter,
     ClaimTaken,
     DecidedAttempt,
@@ -44,6 +45,7 @@ from turnout.stores.filters import (
     wanted_review,
 )
 from turnout.stores.laws import RecordRefused, operation_fault, payment_fault
+from turnout.stores.memory_attempts import MemoryAttempts
 from turnout.stores.memory_ledger import MemoryLedger
 from turnout.stores.memory_rulesets import MemoryRulesets
 from turnout.stores.shapes import copier
@@ -54,6 +56,7 @@ _copy_payment = copier(Payment, without=("operations",))
 _copy_operation = copier(Operation)
 _copy_event = copier(Event)
 _copy_webhook = copier(StoredWebhook)
+_REFUSALS = (ClaimTaken, VersionConflict, MerchantReferenceTaken, AttemptRefused, RecordRefused)
 _copy_decision = copier(DecisionRecord)
 _copy_transaction = copier(LedgerTransaction)
 _copy_review = copier(ReviewRecord)
@@ -83,7 +86,7 @@ def _settled(error: Exception | None) -> Awaitable[None]:
     return future
 
 
-class MemoryStore(MemoryRulesets):
+class MemoryStore(MemoryAttempts, MemoryRulesets):
     """A `Store` that forgets everything with the process.
 
     Attributes:
@@ -91,8 +94,8 @@ class MemoryStore(MemoryRulesets):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.commits = 0
-        MemoryRulesets.__init__(self)
         self._payments: dict[str, Payment] = {}
         self._operations: dict[str, Operation] = {}
         self._of_payment: dict[str, list[str]] = {}
@@ -120,7 +123,7 @@ class MemoryStore(MemoryRulesets):
         """See `Store.commit`; applied before it returns."""
         try:
             self.adopt(copied(unit))
-        except (ClaimTaken, VersionConflict, MerchantReferenceTaken, RecordRefused) as error:
+        except _REFUSALS as error:
             return _settled(error)
         return _settled(None)
 
@@ -148,6 +151,7 @@ class MemoryStore(MemoryRulesets):
                 raise RecordRefused("operation_sequence: the unit has this sequence twice")
         self._ledger.check(unit.ledger)
         self._check_ids(unit)
+        self._check_attempt(unit)
 
     def _check_ids(self, unit: UnitOfWork) -> None:
         names = [one.event_id for one in unit.events]
@@ -188,6 +192,7 @@ class MemoryStore(MemoryRulesets):
 
     def _apply(self, unit: UnitOfWork) -> None:
         self.commits += 1
+        self._apply_attempts(unit)
         if unit.claim is not None:
             self._put_claim(unit.claim)
         payment = unit.payment

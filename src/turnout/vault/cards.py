@@ -30,12 +30,14 @@ class SealedCard:
 
     Attributes:
         reveal: shows the card, with its CVC, until it is wiped.
+        credential: a secret of the card, equal for equal cards: see `KeyRing.credential`.
     """
 
     token_id: str
     facts: CardFacts
     record: VaultRecord = field(repr=False)
     reveal: CardReveal = field(repr=False)
+    credential: bytes = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class OpenCard:
     token_id: str
     facts: CardFacts
     reveal: CardReveal = field(repr=False)
+    credential: bytes = field(repr=False)
 
 
 class CardVault:
@@ -124,7 +127,8 @@ class CardVault:
             now_ns,
         )
         reveal = CardReveal(record, self._unseal, card.cvc, card)
-        return SealedCard(token_id, facts, record, reveal)
+        credential = keys.credential(record.fingerprint)
+        return SealedCard(token_id, facts, record, reveal, credential)
 
     def persist(self, sealed: SealedCard) -> Awaitable[None]:
         """Submits the sealed card when called; it is durable when awaited.
@@ -147,7 +151,12 @@ class CardVault:
         record = await self.find(merchant_id, live, token_id)
         # Before anything is written or sent; the number is dropped again at once.
         self._unseal(record)
-        return OpenCard(token_id, record.facts, CardReveal(record, self._unseal, cvc))
+        return OpenCard(
+            token_id,
+            record.facts,
+            CardReveal(record, self._unseal, cvc),
+            self._keys.credential(record.fingerprint),
+        )
 
     async def find(self, merchant_id: str, live: bool, token_id: str) -> VaultRecord:
         """What is kept of a merchant's token.

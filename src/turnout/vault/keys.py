@@ -37,6 +37,8 @@ _KEY_PREFIX: Final = "key_"
 # One key, several uses: each use has a key of its own, derived under its label.
 _REQUEST_LABEL: Final = b"turnout/vault/request-fingerprint/v1"
 _CARD_LABEL: Final = b"turnout/vault/card-fingerprint/v1"
+# Of card numbers; another kind of credential (a network token) gets a label of its own.
+_CREDENTIAL_LABEL: Final = b"turnout/vault/credential/pan/v1"
 
 
 class KeyRing:
@@ -47,7 +49,14 @@ class KeyRing:
         sealing: its cipher.
     """
 
-    __slots__ = ("_card_key", "_ciphers", "_request_key", "sealing", "sealing_key_id")
+    __slots__ = (
+        "_card_key",
+        "_ciphers",
+        "_credential_key",
+        "_request_key",
+        "sealing",
+        "sealing_key_id",
+    )
 
     def __init__(self, data_keys: list[tuple[str, bytes]], index_key: bytes) -> None:
         """Takes data keys, oldest first, and the one index key."""
@@ -56,6 +65,7 @@ class KeyRing:
         self.sealing = self._ciphers[self.sealing_key_id]
         self._request_key = hmac.digest(index_key, _REQUEST_LABEL, "sha256")
         self._card_key = hmac.digest(index_key, _CARD_LABEL, "sha256")
+        self._credential_key = hmac.digest(index_key, _CREDENTIAL_LABEL, "sha256")
 
     def __repr__(self) -> str:
         return f"KeyRing({len(self._ciphers)} data keys, hidden)"
@@ -71,6 +81,10 @@ class KeyRing:
     def card_fingerprint(self, number: str) -> bytes:
         """Keyed hash of a card number; 32 bytes, never equal to a request's."""
         return hmac.digest(self._card_key, number.encode(), "sha256")
+
+    def credential(self, card_fingerprint: bytes) -> bytes:
+        """A secret of one card, 32 bytes: a key for hashes that may stand outside the vault."""
+        return hmac.digest(self._credential_key, card_fingerprint, "sha256")
 
 
 async def open_keys(

@@ -34,11 +34,13 @@ from turnout.ports import (
     PaymentFilter,
     RefundFilter,
     ReviewFilter,
+    SchemeFacts,
+    SchemeKeys,
     StoredWebhook,
     UnitOfWork,
 )
 from turnout.stores import laws
-from turnout.stores.sqlite import ledger, opening, reads, units
+from turnout.stores.sqlite import attempts, ledger, opening, reads, units
 from turnout.stores.sqlite.rulesets import RulesetTables
 from turnout.stores.sqlite.writer import Writer, unavailable
 from turnout.stores.waking import Subscription, Waking
@@ -181,6 +183,20 @@ class SqliteStore(RulesetTables):
 
         deleted: int = await self._writer.run(delete)
         return deleted
+
+    # --- attempts as the schemes count them ----------------------------------------------
+
+    async def scheme_facts(self, keys: SchemeKeys, card_since_ns: int) -> SchemeFacts:
+        """See `Store.scheme_facts`."""
+        with self._medium():
+            return attempts.read_facts(self._reading, keys, card_since_ns)
+
+    async def forget_attempts(self, now_ns: int, limit: int) -> int:
+        """See `Store.forget_attempts`."""
+        forgotten: int = await self._writer.run(
+            lambda connection: attempts.forget(connection, now_ns, limit)
+        )
+        return forgotten
 
     # --- payments ------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from turnout.domain.ledger import LedgerTransaction
 from turnout.domain.operation import Operation
 from turnout.domain.payment import Payment
 from turnout.ports import (
+    AttemptRefused,
     ClaimTaken,
     DecisionRecord,
     MerchantReferenceTaken,
@@ -29,6 +30,7 @@ from turnout.stores.laws import (
     RecordRefused,
 )
 from turnout.stores.shapes import Row
+from turnout.stores.sqlite import attempts
 from turnout.stores.sqlite.writer import Parts
 
 PAYMENT = Row(Payment, without=("operations",))
@@ -51,9 +53,10 @@ COLUMNS = (
     "webhooks_done",
     "webhooks",
     "reviews",
+    *attempts.COLUMNS,
 )
 _CLAIMS, _BIRTHS, _MOVES, _OPERATIONS, _LEDGER, _EVENTS, _DECISIONS, _ANSWERS = range(8)
-_DONE, _WEBHOOKS, _REVIEWS = range(8, 11)
+_DONE, _WEBHOOKS, _REVIEWS, _DECLINED, _UNCOUNTED, _COUNTED = range(8, 14)
 
 _dumps = orjson.dumps
 
@@ -96,6 +99,12 @@ def encode(unit: UnitOfWork) -> Parts:
         parts.append((_DONE, _dumps(unit.webhook_done)))
     if unit.review is not None:
         parts.append((_REVIEWS, REVIEW.dump(unit.review)))
+    for decline in unit.declined:
+        parts.append((_DECLINED, attempts.dump_decline(decline)))
+    for attempt_id in unit.uncounted:
+        parts.append((_UNCOUNTED, _dumps(attempt_id)))
+    if unit.count is not None:
+        parts.append((_COUNTED, attempts.dump_count(unit.count)))
     return parts
 
 
@@ -117,6 +126,8 @@ def refusal(error: apsw.ConstraintError) -> Exception:
     text = str(error)
     if "claims.merchant_id, claims.rpc, claims.key" in text:
         return ClaimTaken()
+    if attempts.REFUSED in text:
+        return AttemptRefused()
     if "version_conflict" in text or text.endswith("payments.payment_id"):
         return VersionConflict()
     if "payments.merchant_id, payments.merchant_reference" in text:
@@ -238,6 +249,8 @@ CREATE TEMP TRIGGER unit_batch_insert INSTEAD OF INSERT ON unit_batch BEGIN
     WHERE webhook_id IN (SELECT m.value FROM jsonb_each(NEW.webhooks_done) AS m);
 
     INSERT INTO reviews ({_names(REVIEW)}) SELECT {take(REVIEW)} FROM jsonb_each(NEW.reviews) AS m;
+
+    {attempts.STATEMENTS}
 END;
 """
 
