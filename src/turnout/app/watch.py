@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from turnout.domain.errors import TurnoutError
-from turnout.domain.operation import Operation
+from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Payment
 from turnout.orchestration.observer import Observer
@@ -16,6 +17,7 @@ from turnout.ports import StoreUnavailable, WebhookRejected
 from turnout.server.face import Call
 from turnout.telemetry import Logs, Metrics, OperationsServer, Readiness, get_logger
 from turnout.telemetry.metrics import CallFigures, Counts, PaymentFigures
+from turnout.telemetry.traffic import Traffic
 
 if TYPE_CHECKING:
     from turnout.app.house import House
@@ -62,13 +64,18 @@ class Calls:
 class Payments(Observer):
     """Counts and logs what orchestration tells."""
 
-    def __init__(self, figures: PaymentFigures, refused: Counts) -> None:
+    def __init__(self, figures: PaymentFigures, refused: Counts, traffic: Traffic) -> None:
         self._figures = figures
         self._refused = refused
+        self._traffic = traffic
 
     def attempt(self, operation: Operation, outcome: Outcome, latency_s: float) -> None:
         """A provider was asked, and this came of it."""
         self._figures.attempt(operation.provider, outcome.kind, latency_s)
+        if operation.kind is OperationKind.AUTHORIZE and operation.state is OperationState.SENDING:
+            # Later than that it is only asked what became of it.
+            approved = outcome.kind is OutcomeKind.SUCCEEDED
+            self._traffic.attempt(operation.account_id, approved)
         if outcome.decline is not None:
             self._figures.declines.count(operation.provider, outcome.decline.code)
         if outcome.kind in _NOT_ANSWERED:
@@ -144,7 +151,8 @@ class Watch:
         self.metrics = Metrics(package_version())
         self.readiness = Readiness()
         self.calls = Calls(self.metrics.calls)
-        self.payments = Payments(self.metrics.payments, self.metrics.calls.refused)
+        self._traffic = Traffic()
+        self.payments = Payments(self.metrics.payments, self.metrics.calls.refused, self._traffic)
         self._logs = logs
         self._house: House | None = None
         self._server: OperationsServer | None = None
@@ -168,7 +176,7 @@ class Watch:
         """
         self._house = house
         settings = house.settings.operations
-        server = OperationsServer(self.metrics, self.readiness, [self._refresh])
+        server = OperationsServer(self.metrics, self.readiness, [self._refresh], self.accounts)
         try:
             await server.start(settings.host, settings.port)
         except OSError as error:
@@ -177,6 +185,26 @@ class Watch:
                 f"{settings.host}:{settings.port} ({error.strerror or error})"
             ) from error
         self._server = server
+
+    def accounts(self) -> list[dict[str, object]]:
+        """The accounts of this moment with what routing believes of them, as plain data."""
+        house = self._house
+        if house is None:
+            return []
+        found: list[dict[str, object]] = []
+        for one in house.engine.health(now_ns=house.clock.now_ns()):
+            attempts, approved = self._traffic.last_minute(one.account_id)
+            account = house.directory.accounts.get(one.account_id)
+            found.append(
+                {
+                    **dataclasses.asdict(one),
+                    "provider": account.provider if account is not None else "unknown",
+                    "enabled": account is not None and account.enabled,
+                    "attempts": attempts,
+                    "approved": approved,
+                }
+            )
+        return found
 
     async def close(self) -> None:
         """Stops listening."""

@@ -138,6 +138,12 @@ def _ledger(given: argparse.Namespace) -> int:
     return 0
 
 
+def _routing(given: argparse.Namespace) -> int:
+    from turnout.cli.top import run_top
+
+    return run_top(_settings(given), once=given.once)
+
+
 def _backup(given: argparse.Namespace) -> int:
     from turnout.app.backup import make_backup
     from turnout.app.system import SystemClock
@@ -199,6 +205,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "backup": _backup,
     "restore": _restore,
     "ledger": _ledger,
+    "routing": _routing,
     "demo": _demo,
     "version": _version,
 }

@@ -22,6 +22,9 @@ the record:
   restore DIR   put a backup back, after everything in it was checked
   ledger verify recompute the ledger from its beginning and compare all that follows it
 
+routing:
+  routing top   the accounts as routing sees them, live: approvals, failures, breakers, traffic
+
 the configuration:
   init          make a turnout.toml for local work, with secrets of its own
   config check  say everything that is wrong with a turnout.toml, or that nothing is
@@ -93,12 +96,25 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--record", metavar="FILE", help="another record than the configuration's, such as a copy"
     )
+    _add_routing(commands)
     demo = commands.add_parser(
         "demo", description="Tours payments over the real faces against simulated providers."
     )
     demo.add_argument("--json", action="store_true", help="figures as JSON lines (or JSON=1)")
     commands.add_parser("version", description="Says which version this is.")
     return parser
+
+
+def _add_routing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    routing = commands.add_parser("routing", description="Looks at routing.")
+    looks = routing.add_subparsers(dest="action", required=True, metavar="top")
+    top = looks.add_parser(
+        "top",
+        description="Shows the accounts as routing sees them, each second, from the operations "
+        "port of the running server. One table where the output is no terminal. Ctrl-C ends it.",
+    )
+    _with_config(top)
+    top.add_argument("--once", action="store_true", help="one table, then end")
 
 
 def _with_config(parser: argparse.ArgumentParser) -> None:

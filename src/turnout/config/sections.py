@@ -69,7 +69,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The small HTTP server for metrics and probes; it answers nothing else."""
+    """The small HTTP server for metrics, accounts' health and probes; it answers nothing else."""
 
     host: str = option("127.0.0.1", "Address to listen on.")
     port: int = option(

@@ -1,4 +1,4 @@
-"""The operations port: figures for Prometheus, and probes that tell ready from alive.
+"""The operations port: figures for Prometheus and for people, probes that tell ready from alive.
 
 Alive means that the event loop answers: a process that is not gets killed. Ready means that
 payments can be taken: a process that is not only gets no new ones. A dead provider makes neither
@@ -14,8 +14,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from turnout.telemetry.metrics import Metrics
+from turnout.telemetry.traffic import WINDOW_S
 
 Refresh = Callable[[], Awaitable[None]]
+Accounts = Callable[[], list[dict[str, object]]]
 
 _STARTING: Final = "starting"
 
@@ -52,10 +54,14 @@ class Readiness:
 
 
 class OperationsServer:
-    """A small HTTP server: /metrics, /livez, /readyz and nothing else."""
+    """A small HTTP server: /metrics, /accounts, /livez, /readyz and nothing else."""
 
     def __init__(
-        self, metrics: Metrics, readiness: Readiness, refresh: Sequence[Refresh] = ()
+        self,
+        metrics: Metrics,
+        readiness: Readiness,
+        refresh: Sequence[Refresh] = (),
+        accounts: Accounts = list,
     ) -> None:
         """Prepares it.
 
@@ -63,10 +69,12 @@ class OperationsServer:
             metrics: the figures to show.
             readiness: what /readyz tells.
             refresh: asked before the figures are shown, to set those that nobody counts.
+            accounts: the accounts of this moment, each as plain data for JSON.
         """
         self._metrics = metrics
         self._readiness = readiness
         self._refresh = tuple(refresh)
+        self._accounts = accounts
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -78,6 +86,7 @@ class OperationsServer:
         """
         app = web.Application(client_max_size=1_024)
         app.router.add_get("/metrics", self._show_metrics)
+        app.router.add_get("/accounts", self._show_accounts)
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
@@ -103,6 +112,9 @@ class OperationsServer:
         return web.Response(
             body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+    async def _show_accounts(self, request: web.Request) -> web.Response:
+        return web.json_response({"window_s": WINDOW_S, "accounts": self._accounts()})
 
     async def _live(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
