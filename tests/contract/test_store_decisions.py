@@ -80,7 +80,7 @@ async def test_a_decision_is_found_by_its_owner_only(store: Store) -> None:
 
 async def test_decisions_come_with_the_first_attempt_that_followed(store: Store) -> None:
     made = [await decide(store, number) for number in (3, 1, 2)]
-    made.sort(key=lambda one: one.decision.decision_id)
+    made.sort(key=lambda one: one.decision.decision_id, reverse=True)
     assert await store.list_decisions(MERCHANT, want(0, 9)) == made
     assert await store.list_decisions("mer_other", want(0, 9)) == []
 
@@ -108,7 +108,7 @@ async def test_a_payment_that_was_decided_twice_is_told_of_twice(store: Store) -
     second = DecidedAttempt(
         again, third.account_id, OperationState.SENDING, payment.amount_minor, payment.currency
     )
-    assert await store.list_decisions(MERCHANT, want(0, 9)) == [first, second]
+    assert await store.list_decisions(MERCHANT, want(0, 9)) == [second, first]
 
 
 async def test_decisions_are_of_one_profile_mode_and_time(store: Store) -> None:
@@ -116,7 +116,7 @@ async def test_decisions_are_of_one_profile_mode_and_time(store: Store) -> None:
     other = await decide(store, 7, profile_id="other")
     await decide(store, 8, live=True)
     await decide(store, 9, merchant_id="mer_other")
-    assert await store.list_decisions(MERCHANT, want(3, 6)) == [made[3], made[4], made[5]]
+    assert await store.list_decisions(MERCHANT, want(3, 6)) == [made[5], made[4], made[3]]
     assert await store.list_decisions(MERCHANT, want(0, 10, "other")) == [other]
     assert len(await store.list_decisions(MERCHANT, want(0, 10))) == 6
     live = await store.list_decisions(MERCHANT, want(0, 10, live=True))
@@ -124,10 +124,10 @@ async def test_decisions_are_of_one_profile_mode_and_time(store: Store) -> None:
 
 
 async def test_pages_of_decisions_meet(store: Store) -> None:
-    made = [await decide(store, number) for number in range(1, 10)]
+    made = [await decide(store, number) for number in range(1, 10)][::-1]
     seen: list[DecidedAttempt] = []
     page = want(0, 10, limit=2)
     while found := await store.list_decisions(MERCHANT, page):
         seen += found
-        page = replace(page, after=found[-1].decision.decision_id)
+        page = replace(page, before=found[-1].decision.decision_id)
     assert seen == made

@@ -267,7 +267,7 @@ class StoredWebhook:
 
 @dataclass(slots=True)
 class DecisionFilter:
-    """Which decisions to read, oldest first.
+    """Which decisions to read, newest first.
 
     Attributes:
         profile_id: of the payments that they were made for.
@@ -323,7 +323,7 @@ class Store(RulesetStore, Protocol):
         """The merchant's decision with this id, or None."""
 
     async def list_decisions(self, merchant_id: str, want: DecisionFilter) -> list[DecidedAttempt]:
-        """A page of the merchant's decisions with their first attempts, oldest first."""
+        """A page of the merchant's decisions with their first attempts, newest first."""
 
     async def list_payments(self, merchant_id: str, want: PaymentFilter) -> list[Payment]:
         """A page of the merchant's payments, newest first."""

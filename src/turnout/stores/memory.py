@@ -51,6 +51,7 @@ from turnout.stores.memory_rulesets import MemoryRulesets
 from turnout.stores.shapes import copier
 from turnout.stores.waking import Subscription, Waking
 
+_decision_id = attrgetter("decision_id")
 _sequence = attrgetter("sequence")
 _copy_payment = copier(Payment, without=("operations",))
 _copy_operation = copier(Operation)
@@ -288,7 +289,7 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
     async def list_decisions(self, merchant_id: str, want: DecisionFilter) -> list[DecidedAttempt]:
         """See `Store.list_decisions`."""
         found: list[DecidedAttempt] = []
-        for one in sorted(self._decisions.values(), key=lambda made: made.decision_id):
+        for one in sorted(self._decisions.values(), key=_decision_id, reverse=True):
             payment = self._payments.get(one.payment_id)
             if payment is None or not wanted_decision(one, payment, merchant_id, want):
                 continue

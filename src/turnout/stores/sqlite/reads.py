@@ -87,7 +87,7 @@ DECISIONS = f"""SELECT {", ".join(f"d.{name}" for name in DECISION.names)},
             AND a.kind = 'authorize' AND a.created_at_ns = d.created_at_ns)
     WHERE d.decision_id > ? AND d.decision_id < ? AND d.merchant_id = ?
         AND p.profile_id = ? AND p.live = ?
-    ORDER BY d.decision_id LIMIT ?"""
+    ORDER BY d.decision_id DESC LIMIT ?"""
 
 _read_provider_event = reader(ProviderEvent)
 
@@ -120,7 +120,7 @@ def read_decision(row: tuple[Any, ...]) -> DecisionRecord:
 def list_decisions(
     connection: apsw.Connection, merchant_id: str, want: DecisionFilter
 ) -> list[DecidedAttempt]:
-    """A page of decisions with their first attempts, oldest first."""
+    """A page of decisions with their first attempts, newest first."""
     values = (want.after, want.before, merchant_id, want.profile_id, want.live, want.limit)
     width = len(DECISION.names)
     return [
