@@ -94,8 +94,7 @@ async def test_rolling_restarts_fail_nobody(tmp_path: Path) -> None:
                 assert await ground.child("serve").wait() == 0
                 await ground.stack.restart("serve")
             await load.until(len(load.payments) + 25)
-        # CANCELLED is gRPC's own word for calls that reach a server which just closes its door.
-        assert load.errors.keys() <= {"UNAVAILABLE", "CANCELLED"}, load.errors
+        assert load.errors.keys() <= {"UNAVAILABLE"}, load.errors
         ready = [line for _, line in ground.log if "in_flight_when_it_died" in line]
         assert len(ready) == RESTARTS + 1
         assert all('"in_flight_when_it_died":0' in line for line in ready), ready

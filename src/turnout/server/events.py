@@ -20,7 +20,6 @@ from turnout.domain.events import Event
 from turnout.orchestration.commands import Caller
 from turnout.ports import EventFilter
 from turnout.server import headers, pages
-from turnout.server.drain import Drain
 from turnout.server.encode import fill_time
 from turnout.server.face import FOR_EVER_NS, Call, Context, Face, Query, Unary
 from turnout.server.services import Events
@@ -65,13 +64,12 @@ class EventFace:
 class StreamEvents:
     """The streaming method."""
 
-    __slots__ = ("_drain", "_events", "_face")
+    __slots__ = ("_events", "_face")
     rpc: Final = "StreamEvents"
 
-    def __init__(self, face: Face, events: Events, drain: Drain) -> None:
+    def __init__(self, face: Face, events: Events) -> None:
         self._face = face
         self._events = events
-        self._drain = drain
 
     def handler(self) -> grpc.RpcMethodHandler[bytes, bytes]:
         """How grpc knows this method: bytes in, bytes out."""
@@ -92,7 +90,7 @@ class StreamEvents:
             want = _want(request)
             # At once, so that the caller knows that it is connected before anything happens.
             await context.send_initial_metadata(((headers.REQUEST_ID, said.request_id),))
-            async with self._drain.until():
+            async with face.drain.until():
                 await self._write_all(caller, want, request.from_now, context)
         except asyncio.CancelledError:
             call.code = "CANCELLED"

@@ -20,6 +20,7 @@ from turnout.orchestration.commands import Caller, Idempotency, Operator
 from turnout.ports import Clock, Random
 from turnout.server import errors, headers
 from turnout.server.auth import KeyRing
+from turnout.server.drain import Drain
 from turnout.server.wire import parse
 from turnout.telemetry import get_logger
 
@@ -75,7 +76,7 @@ class Limits:
 class Face:
     """What all calls share: who may call, until when, and how they end."""
 
-    __slots__ = ("calls", "clock", "keys", "limits", "observer", "random")
+    __slots__ = ("calls", "clock", "drain", "keys", "limits", "observer", "random")
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Face:
         limits: Limits,
         observer: CallObserver | None = None,
     ) -> None:
+        self.drain = Drain()
         self.keys = keys
         self.clock = clock
         self.random = random
@@ -216,6 +218,8 @@ class Unary:
         call = Call(self.rpc, said.request_id, said.traceparent)
         try:
             face.begin()
+            if face.drain.started:
+                await face.drain.turn_away()
             deadline_ns = face.deadline_ns(began_ns, context)
             answer = await self.start(call, said, raw, context, deadline_ns)
         except asyncio.CancelledError:

@@ -7,6 +7,7 @@ lets the calls in flight finish while new ones are refused.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,8 +30,14 @@ _MS = 1_000_000
 # All headers of a request together; ours are a few hundred bytes, a provider's webhook has more.
 _MAX_METADATA_BYTES = 16 << 10
 
+# Calls that wait to be taken up by the event loop. Beyond a thousand grpc would by itself end some
+# of them as CANCELLED; here they wait, and the face tells them in words that it is too much.
+_MAX_PENDING_CALLS = 20_000
+
 # Between "NOT_SERVING" and the end of those who watch health, so that they hear it.
 _LAST_WORD_S = 0.2
+# The longest time for which callers who come then are gathered before they are turned away.
+_GATHER_S = 1.0
 
 SERVICES = (
     payments.SERVICE,
@@ -70,7 +77,12 @@ class GrpcServer:
         """Goes down: no new calls, streams end, calls in flight finish or are cut off."""
         await self._health.enter_graceful_shutdown()
         self._drain.begin(_LAST_WORD_S)
-        await self._server.stop(self._drain_s)
+        await self._drain.gather(min(_GATHER_S, self._drain_s))
+        stopping = asyncio.create_task(self._server.stop(self._drain_s))
+        # Its first turn tells all connections to go.
+        await asyncio.sleep(0)
+        self._drain.shut()
+        await stopping
 
     async def wait(self) -> None:
         """Returns once the server has gone down."""
@@ -109,13 +121,12 @@ def build_server(
         settings.max_concurrent_rpcs,
     )
     face = Face(keys, clock, random, limits, observer)
-    drain = Drain()
-    _add_services(server, face, services, drain)
-    status = _Health(drain)
+    _add_services(server, face, services)
+    status = _Health(face.drain)
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     _add_reflection(server)
     port = _bind(server, settings)
-    return GrpcServer(server, port, settings.drain_timeout_ms, status, drain)
+    return GrpcServer(server, port, settings.drain_timeout_ms, status, face.drain)
 
 
 def _options(settings: Server, reuse_port: bool) -> Sequence[tuple[str, int]]:
@@ -130,14 +141,16 @@ def _options(settings: Server, reuse_port: bool) -> Sequence[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
         # How often callers may ask the same of us; oftener gets them disconnected.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     )
 
 
-def _add_services(server: grpc.aio.Server, face: Face, does: Services, drain: Drain) -> None:
+def _add_services(server: grpc.aio.Server, face: Face, does: Services) -> None:
     encoder = ProtoEncoder()
-    stream = events.StreamEvents(face, does.events, drain)
+    stream = events.StreamEvents(face, does.events)
     webhook = webhooks.ReceiveProviderWebhook(face, does.webhooks)
     tables: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {
         payments.SERVICE: handlers(payments.PaymentFace(does.payments, encoder).methods(face)),
