@@ -84,11 +84,13 @@ test-rust: setup
 test-python: setup $(STAMPS)/load
 	$(BIN)/python -m pytest --hypothesis-seed=$(FIRST_SEED) $(PYTEST_ARGS)
 
-# One seed is one world; a failing one names the command that lives it again.
+# One seed is one world, from FIRST on; a failing one names the command that lives it again. The
+# same ones every time, but with SEED=random.
 .PHONY: sim mutants
 SEEDS ?= 1000
 sim: setup ## Simulate SEEDS worlds: crashes, lost answers, clocks that jump (JSON=1: figures)
-	$(BIN)/python -m tests.sim --seeds $(SEEDS) $(if $(FIRST),--first $(FIRST))
+	$(BIN)/python -m tests.sim --seeds $(SEEDS) \
+		--first $(or $(FIRST),$(if $(filter random,$(SEED)),$(FIRST_SEED),0))
 
 mutants: setup ## Plant known bugs one by one: the simulation must catch each
 	$(BIN)/python -m tests.sim.mutants

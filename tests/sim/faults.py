@@ -1,7 +1,8 @@
 """What goes wrong in one world, drawn from its seed before anything happens.
 
-Every world gets at least three families of faults at once. Crash points are drawn evenly, so that
-rare ones are not starved by those that every payment passes.
+Every world gets at least three families of faults at once. Crash points are drawn evenly, and a
+world that is to die at a rare one gets the faults that lead there, so that none is starved by
+those that every payment passes.
 """
 
 from __future__ import annotations
@@ -95,18 +96,35 @@ class Plan:
         return True
 
 
+# Points that few payments pass, with faults that lead there.
+LEADS_TO: dict[str, dict[str, float]] = {
+    "undo": {"timeout_before": 0.25, "webhook_lost": 0.1, "reset_after": 0.1},
+    "config": {"config_push": 0.25},
+    "settle.recovery": {"timeout_after": 0.25},
+    "send.recovery": {"timeout_after": 0.1, "reset_before": 0.1},
+    "answer": {"store_slow": 0.25},
+    "cascade": {"rate_limited": 0.1},
+}
+# What happens a few times in a world, or once in each life of a process.
+_SELDOM = ("undo", "config", "fence", "save")
+
+
 def draw(random: Random) -> Plan:
     """A world's faults."""
     count = random.randint(3, 9)
     chosen = random.sample(FAMILIES, count)
     families = {one: random.choice((0.02, 0.05, 0.1, 0.25)) for one in chosen}
+    crashes: dict[str, set[int]] = {}
+    if "crash" in families or random.random() < 0.7:
+        families.setdefault("crash", 0.0)
+        for point in random.sample(POINTS, random.randint(1, 6)):
+            seldom = point.startswith(_SELDOM)
+            first = random.choice((1, 1, 2) if seldom else (1, 1, 2, 3, 5, 8))
+            crashes[point] = {first, first + random.randint(1, 3 if seldom else 20)}
+            for lead, faults in LEADS_TO.items():
+                if point.startswith(lead):
+                    families = faults | families
     if "webhook_forged" in families:
         # Most lies are harmless even if believed, so it takes many of them.
         families["webhook_forged"] = 0.5
-    crashes: dict[str, set[int]] = {}
-    if "crash" in families or random.random() < 0.6:
-        families.setdefault("crash", 0.0)
-        for point in random.sample(POINTS, random.randint(1, 6)):
-            first = random.choice((1, 1, 2, 3, 5, 8))
-            crashes[point] = {first, first + random.randint(1, 20)}
     return Plan(families, crashes)

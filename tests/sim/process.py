@@ -16,6 +16,7 @@ from tests.sim.medium import SimStore, SimVaultStore
 from tests.sim.network import SimTransport
 from turnout.connectors.registry import build_connectors
 from turnout.orchestration.attempts import Cascade
+from turnout.orchestration.budgets import RetryBudgets
 from turnout.orchestration.directory import Directory
 from turnout.orchestration.follow_ups import FollowUps
 from turnout.orchestration.idempotency import Claims
@@ -133,14 +134,16 @@ class Process:
         vault = await CardVault.open(
             SimVaultStore(world.disk, self), world.master_key_path, clock, random, _BINS
         )
-        self.directory = Directory(connectors=build_connectors(SimTransport(world, self), clock))
+        budgets = None if world.retries is None else RetryBudgets(clock, world.retries)
+        connectors = build_connectors(SimTransport(world, self), clock, budgets)
+        self.directory = Directory(connectors=connectors)
         config = world.config
         self.directory.swap(config.merchants, config.profiles, config.accounts, config.version)
         self.engine = RoutingEngine(
             engine_config(config.accounts, config.profiles, RoutingSettings())
         )
         await self._restore()
-        schedule = Schedule(world.recovery_settings, self.directory)
+        schedule = Schedule(world.recovery_settings, self.directory, random)
         encoder = ProtoEncoder()
         parts = Parts(
             self.store,
@@ -151,6 +154,7 @@ class Process:
             encoder,
             schedule,
             Settler(schedule),
+            budgets=budgets,
         )
         self.claims = Claims(self.store, clock, encoder, vault.fingerprint)
         follow_ups = FollowUps(parts)

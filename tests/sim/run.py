@@ -96,6 +96,8 @@ def report(results: list[Result], cpu_s: float, wall_s: float) -> bool:
     print(f"worlds with violations {len(bad):>12,}")
     bound = 3 / payments if payments else 1.0
     print(f"95 % bound, violations per payment: {'none seen, ' if not bad else ''}{bound:.2e}")
+    rarest = min(crashes, key=crashes.__getitem__)
+    print(f"crash points           {len(crashes):>12,}, the rarest {rarest}: {crashes[rarest]:,}")
     print("faults: " + ", ".join(f"{one} {hits[one]:,}" for one in FAMILIES))
     print("crash points: " + ", ".join(f"{one} {count:,}" for one, count in crashes.items()))
     for one in bad[:10]:
@@ -104,18 +106,27 @@ def report(results: list[Result], cpu_s: float, wall_s: float) -> bool:
             print(f"  {fault}")
         print(f"  again: python -m tests.sim --seed {one.seed} --trace")
     if os.environ.get("JSON") == "1":
-        _figures(results, payments, cpu_s, len(bad), min(crashes.values()), bound)
+        met = sum(hits[one] for one in FAMILIES)
+        _figures(results, payments, cpu_s, len(bad), crashes[rarest], bound, met)
     return not bad
 
 
 def _figures(
-    results: list[Result], payments: int, cpu_s: float, bad: int, rarest: int, bound: float
+    results: list[Result],
+    payments: int,
+    cpu_s: float,
+    bad: int,
+    rarest: int,
+    bound: float,
+    faults: int,
 ) -> None:
-    how = f"{len(results)} seeds, {payments} payments, at least 3 families of faults in each"
+    seeds = f"seeds {results[0].seed} to {results[-1].seed}"
+    how = f"{seeds}, {payments} payments, at least 3 families of faults in each"
     rate = payments / cpu_s
     for name, value, unit, goal, met in (
         ("sim_violations", bad, "worlds", "== 0", bad == 0),
         ("sim_payments", payments, "payments", None, None),
+        ("sim_faults_met", faults, "faults", None, None),
         ("sim_payments_per_s_per_core", round(rate), "1/s", ">= 1000", rate >= 1000),
         ("sim_rarest_crash_point_hits", rarest, "hits", None, None),
         ("sim_violation_bound_95", bound, "per payment", None, None),

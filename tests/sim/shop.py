@@ -66,6 +66,8 @@ class Shop:
         self.payments: dict[str, bytes] = {}
         self.tokens: set[str] = set()
         self.calls = 0
+        # How likely a merchant goes on with a payment after each step of it.
+        self.goes_on = random.choice((0.3, 0.5, 0.7))
 
     # --- calls ---------------------------------------------------------------------------
 
@@ -171,7 +173,7 @@ class Shop:
         try:
             payment_id = await self._pay(number)
             payment = await self._settled(payment_id)
-            while payment is not None and random.random() < 0.7:
+            while payment is not None and random.random() < self.goes_on:
                 before = payment.version
                 payment = await self._follow(payment, f"{number}-{before}")
         except Gone:

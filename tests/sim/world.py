@@ -23,6 +23,7 @@ from tests.sim.shop import MERCHANT, Shop
 from tests.sim.stripe import StripeModel
 from tests.sim.watch import Watch
 from turnout.domain.accounts import Account, Merchant, Profile, Secret
+from turnout.orchestration.budgets import RetrySettings
 from turnout.orchestration.schedule import RecoverySettings
 from turnout.ports import HttpRequest
 
@@ -34,6 +35,12 @@ SETTINGS = RecoverySettings(
     action_timeout_s=200.0,
     pending_review_after_s=1_800.0,
     poll_s=4.0,
+)
+# Without a budget, with a real installation's, and with one that a bad minute uses up.
+RETRIES = (
+    None,
+    RetrySettings(),
+    RetrySettings(ratio=0.05, trickle_per_s=0.2, ramp_per_s=2.0, burst=2.0),
 )
 _STRIPE = {
     "acc_s1": ("sk_sim_1", "whsec_1"),
@@ -132,7 +139,8 @@ class World:
         }
         self.account_ids = [*_STRIPE, *_ADYEN]
         self.shop = Shop(self, Random(f"{seed}/shop"))
-        self.recovery_settings = SETTINGS
+        self.recovery_settings = replace(SETTINGS, jitter=self.random.choice((0.0, 0.2, 0.5)))
+        self.retries = self.random.choice(RETRIES)
         self.chaos_s = self.random.choice((20.0, 60.0))
         self.minds = _minds(self.random)
         self.config = self._config(1)
