@@ -321,6 +321,24 @@ async def test_only_soft_declines_let_the_cascade_go_on(decline_code: str, soft:
     assert outcome.decline is not None and outcome.decline.soft is soft
 
 
+@pytest.mark.parametrize(
+    ("decline_code", "advice_code", "advice", "soft"),
+    [
+        ("generic_decline", "do_not_try_again", RetryAdvice.NEVER_RETRY, False),
+        ("try_again_later", "do_not_try_again", RetryAdvice.NEVER_RETRY, False),
+        ("generic_decline", "confirm_card_data", RetryAdvice.FIX_DETAILS, True),
+        ("try_again_later", "try_again_later", RetryAdvice.RETRY_ONCE, True),
+        ("generic_decline", "something_new", RetryAdvice.CONTACT_ISSUER, True),
+    ],
+)
+async def test_stripes_own_advice_counts_where_ours_is_no_better(
+    decline_code: str, advice_code: str, advice: RetryAdvice, soft: bool
+) -> None:
+    outcome, _ = await confirm(answer(402, card_error(decline_code, advice_code=advice_code)))
+    assert outcome.decline is not None
+    assert (outcome.decline.advice, outcome.decline.soft) == (advice, soft)
+
+
 async def test_the_charge_tells_what_the_issuer_checked() -> None:
     details = {
         "checks": {

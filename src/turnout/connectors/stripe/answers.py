@@ -11,6 +11,7 @@ from typing import Any
 from turnout.connectors.exchange import Answer
 from turnout.connectors.stripe.codes import (
     ACCOUNT_CODES,
+    ADVICE_CODES,
     AVS_RESULTS,
     CVC_RESULTS,
     DECLINE_CODES,
@@ -90,6 +91,9 @@ def decline_of(error: Json, reference: str = "", default: str = "") -> Outcome:
     if unified is None:
         by_card = text(error, "type") == "card_error" or bool(decline_code)
         unified = DeclineCode.GENERIC if by_card else _by_parameter(error)
+    advised = ADVICE_CODES.get(text(error, "advice_code"))
+    if advice is None or advised is RetryAdvice.NEVER_RETRY:
+        advice = advised or advice
     return declined(
         unified,
         issuer_code=text(error, "network_decline_code"),
@@ -248,6 +252,7 @@ def charge_outcome(charge: Json, intent: str) -> Outcome:
             "message": text(charge, "failure_message"),
             "network_decline_code": text(why, "network_decline_code"),
             "network_advice_code": text(why, "network_advice_code"),
+            "advice_code": text(why, "advice_code"),
         }
         outcome = decline_of(error, intent, "card_declined")
     elif charge.get("status") == "pending":

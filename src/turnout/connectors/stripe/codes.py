@@ -70,6 +70,13 @@ DECLINE_CODES: dict[str, tuple[DeclineCode, RetryAdvice | None]] = {
     "withdrawal_count_limit_exceeded": (_C.LIMIT_EXCEEDED, None),
 }
 
+# advice_code: Stripe's translation of what the network or the issuer advises.
+ADVICE_CODES: dict[str, RetryAdvice] = {
+    "confirm_card_data": _A.FIX_DETAILS,
+    "do_not_try_again": _A.NEVER_RETRY,
+    "try_again_later": _A.RETRY_LATER,
+}
+
 # code: what Stripe itself said of a request, where no decline_code says it better.
 ERROR_CODES: dict[str, DeclineCode] = {
     "amount_too_large": _C.AMOUNT_INVALID,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from turnout.sandbox import pages
+from turnout.sandbox import issuer, pages
 from turnout.sandbox.adyen import fields, model
 from turnout.sandbox.adyen.errors import AdyenError
 from turnout.sandbox.adyen.model import Payment
@@ -140,13 +140,17 @@ def additional(payment: Payment) -> dict[str, str]:
         if payment.network_reference:
             out["networkTxReference"] = payment.network_reference
         return out
-    out["refusalReasonRaw"] = payment.raw or refusal.raw
+    raw, advice = payment.raw or refusal.raw, refusal.advice
+    spoken = issuer.said(payment.raw) if payment.raw else None
+    if spoken is not None:
+        raw, advice = spoken.raw, spoken.advice or advice
+    out["refusalReasonRaw"] = raw
     if refusal.cvc_result is not None:
         out["cvcResult"], out["cvcResultRaw"] = refusal.cvc_result, "N"
     if refusal.avs_result is not None:
         out["avsResult"], out["avsResultRaw"] = refusal.avs_result, "N"
-    if refusal.advice is not None and card.brand == "mc":
-        out["merchantAdviceCode"] = refusal.advice
+    if advice is not None and card.brand == "mc":
+        out["merchantAdviceCode"] = advice
     return out
 
 

@@ -110,6 +110,41 @@ NAMED_METHODS: dict[str, str] = {
     "pm_card_refundFail": "4000000000005126",
 }
 
+# The decline code of an issuer's response code (ISO 8583 field 39), as a test asks for it by the
+# holder name; what is not listed is do_not_honor.
+BY_RESPONSE: dict[str, str] = {
+    "01": "call_issuer",
+    "04": "pickup_card",
+    "07": "pickup_card",
+    "12": "transaction_not_allowed",
+    "14": "invalid_account",
+    "15": "invalid_account",
+    "41": "lost_card",
+    "43": "stolen_card",
+    "46": "invalid_account",
+    "51": "insufficient_funds",
+    "54": "expired_card",
+    "57": "transaction_not_allowed",
+    "59": "fraudulent",
+    "61": "withdrawal_count_limit_exceeded",
+    "62": "restricted_card",
+    "65": "card_velocity_exceeded",
+    "91": "issuer_not_available",
+    "96": "processing_error",
+    "1A": "authentication_required",
+    "N7": "incorrect_cvc",
+    "R0": "stop_payment_order",
+    "R1": "revocation_of_authorization",
+    "R3": "revocation_of_all_authorizations",
+}
+# advice_code: what Stripe makes of a merchant advice code.
+BY_ADVICE: dict[str, str] = {
+    "01": "confirm_card_data",
+    "03": "do_not_try_again",
+    "21": "do_not_try_again",
+}
+TRY_LATER = "try_again_later"
+
 # Error codes of their own; every other decline has the code card_declined.
 OWN_CODES = frozenset({"expired_card", "incorrect_cvc", "processing_error", "incorrect_number"})
 

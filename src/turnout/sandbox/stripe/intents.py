@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from turnout.sandbox import issuer
 from turnout.sandbox.books import Charge as BookCharge
 from turnout.sandbox.currencies import (
     STRIPE_AMOUNT_MAX,
@@ -13,9 +14,10 @@ from turnout.sandbox.currencies import (
     STRIPE_WHOLE_UNITS,
     stripe_exponent,
 )
+from turnout.sandbox.issuer import Said
 from turnout.sandbox.stripe import cards
 from turnout.sandbox.stripe.errors import StripeError
-from turnout.sandbox.stripe.model import Charge, Intent, Refund
+from turnout.sandbox.stripe.model import Charge, Intent, Refund, network_words
 from turnout.sandbox.stripe.state import AccountState
 from turnout.sandbox.wire import Call
 
@@ -176,8 +178,12 @@ def charge(state: AccountState, call: Call | None, intent: Intent) -> None:
     if forced is not None:
         code = forced if forced in cards.OWN_CODES else "card_declined"
         decline_code = forced
+    said = issuer.asked(method.billing.get("name") or "") if code is None else None
+    if said is not None:
+        decline_code = cards.BY_RESPONSE.get(said.code, "do_not_honor")
+        code = decline_code if decline_code in cards.OWN_CODES else "card_declined"
     if code is not None:
-        raise _fail(state, call, intent, code, decline_code or code)
+        raise _fail(state, call, intent, code, decline_code or code, said)
     made = _open_charge(state, intent, None, None)
     state.books.move(made.book, "authorized", intent.amount, state.clock(), made.id)
     intent.next_url = None
@@ -334,14 +340,21 @@ def _open_charge(
 
 
 def _fail(
-    state: AccountState, call: Call | None, intent: Intent, code: str, decline_code: str
+    state: AccountState,
+    call: Call | None,
+    intent: Intent,
+    code: str,
+    decline_code: str,
+    said: Said | None = None,
 ) -> StripeError:
     """Record a declined try and return the error that tells of it."""
     method = intent.method
     assert method is not None
     made = _open_charge(state, intent, code, decline_code)
+    made.said = said
     text = cards.message(decline_code)
     error: dict[str, Any] = {
+        **network_words(said),
         "charge": made.id,
         "code": code,
         "decline_code": decline_code,

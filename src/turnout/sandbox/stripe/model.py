@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from turnout.sandbox.books import Charge as BookCharge
+from turnout.sandbox.issuer import Said
+from turnout.sandbox.stripe import cards
 from turnout.sandbox.stripe.cards import Behaviour
 
 _NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
@@ -87,6 +89,7 @@ class Charge:
     failure_code: str | None
     failure_message: str | None
     authenticated: bool
+    said: Said | None = None
     captured: bool = False
     refund_ids: list[str] = field(default_factory=list)
 
@@ -322,6 +325,21 @@ def _card_details(charge: Charge) -> dict[str, Any]:
     }
 
 
+def network_words(said: Said | None) -> dict[str, str | None]:
+    """What the network and the issuer said of a decline, where a test asked for it.
+
+    Stripe added these fields in 2024-12-18; they came to all versions.
+    """
+    if said is None:
+        return {}
+    advice = said.advice
+    return {
+        "advice_code": None if advice is None else cards.BY_ADVICE.get(advice, cards.TRY_LATER),
+        "network_advice_code": advice,
+        "network_decline_code": said.code,
+    }
+
+
 def _outcome(charge: Charge) -> dict[str, Any]:
     behaviour = charge.method.behaviour
     if charge.failure_code is None:
@@ -343,6 +361,7 @@ def _outcome(charge: Charge) -> dict[str, Any]:
             "type": "blocked",
         }
     return {
+        **network_words(charge.said),
         "network_status": "declined_by_network",
         "reason": charge.book.declined,
         "risk_level": behaviour.risk_level,
