@@ -328,7 +328,7 @@ def _card_details(charge: Charge) -> dict[str, Any]:
 def network_words(said: Said | None) -> dict[str, str | None]:
     """What the network and the issuer said of a decline, where a test asked for it.
 
-    Stripe added these fields in 2024-12-18; they came to all versions.
+    Stripe added these fields in 2024-12-18, so its description of an older version lacks them.
     """
     if said is None:
         return {}
