@@ -9,7 +9,6 @@ the same Payment, of the size of a real answer. Nothing else: no authentication,
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
 
@@ -17,7 +16,7 @@ import grpc
 import uvloop
 
 from turnout import v1
-from turnout.app.limits import share_fairly
+from turnout.app.limits import freeze_garbage, share_fairly
 from turnout.config.sections import Server
 from turnout.server.server import _options
 
@@ -44,8 +43,7 @@ async def serve(port: int, answer: v1.Payment) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await server.start()
-    gc.collect()
-    gc.freeze()
+    freeze_garbage()
     await stop.wait()
     await server.stop(None)
 
