@@ -1,6 +1,7 @@
 """The vault, whatever is put into it."""
 
 import asyncio
+import hmac
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.unit.test_vault_cards import MemoryVaultStore, open_vault
 from turnout.domain.cards import BinFacts, CardDetails
 from turnout.domain.errors import DataLoss
 from turnout.vault import BinFile, CardVault
+from turnout.vault.keys import KeyRing
 
 NUMBERS = st.text(alphabet="0123456789", min_size=12, max_size=19)
 NAMES = st.text(max_size=60)
@@ -99,3 +101,11 @@ def test_a_look_up_is_a_search_through_all_ranges(
     assert isinstance(found, BinFacts)
     narrowest = min(holding)[0]
     assert found.issuer_name in {name for width, _, name in holding if width == narrowest}
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=300))
+def test_a_requests_fingerprint_is_hmac_under_a_key_of_its_own(key: bytes, data: bytes) -> None:
+    own = hmac.digest(key, b"turnout/vault/request-fingerprint/v1", "sha256")
+    assert KeyRing([("key_1", bytes(32))], key).request_fingerprint(data) == hmac.digest(
+        own, data, "sha256"
+    )

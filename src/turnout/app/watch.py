@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -47,6 +48,9 @@ class Calls:
     def finished(self, call: Call) -> None:
         """A call has ended."""
         self._figures.finished(call)
+        ended_well = call.code == "OK"
+        if ended_well and not log.is_enabled_for(logging.DEBUG):
+            return
         fields = {
             "rpc": call.rpc,
             "code": call.code,
@@ -55,7 +59,7 @@ class Calls:
             "key_id": call.key_id,
             "elapsed_ms": call.elapsed_ns / 1e6,
         }
-        if call.code == "OK":
+        if ended_well:
             log.debug("call.finished", **fields)
         else:
             log.info("call.refused", reason=call.reason, **fields)
@@ -83,9 +87,9 @@ class Payments(Observer):
                 "provider.not_answered",
                 payment_id=operation.payment_id,
                 operation_id=operation.operation_id,
-                kind=operation.kind.value,
+                kind=operation.kind,
                 account_id=operation.account_id,
-                outcome=outcome.kind.value,
+                outcome=outcome.kind,
                 reason=outcome.reason,
                 elapsed_ms=latency_s * 1e3,
             )
@@ -96,10 +100,10 @@ class Payments(Observer):
         log.info(
             "payment.settled",
             payment_id=payment.payment_id,
-            status=payment.status.value,
+            status=payment.status,
             operation_id=operation.operation_id,
-            kind=operation.kind.value,
-            state=operation.state.value,
+            kind=operation.kind,
+            state=operation.state,
             account_id=operation.account_id,
             request_id=request_id,
         )
