@@ -56,6 +56,10 @@ SELF_NORMALISED = "self_normalised"
 DOUBLY_ROBUST = "doubly_robust"
 DIRECT = "direct"
 
+NORMAL = "normal"
+BOOTSTRAP = "bootstrap"
+NO_INTERVAL = "none"
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -271,7 +275,7 @@ class Replay:
             DOUBLY_ROBUST: self._of_mean(robust),
             SELF_NORMALISED: self._of_ratio(told),
             IPS: self._of_mean([(weight - 1.0) * one for weight, one, _ in told]),
-            DIRECT: Estimate(direct, direct, direct, "none", len(seen)),
+            DIRECT: Estimate(direct, direct, direct, NO_INTERVAL, len(seen)),
         }
 
     def _of_mean(self, terms: Sequence[float]) -> Estimate:
@@ -310,7 +314,7 @@ class Replay:
         places = range(count)
         drawn = sorted(of(self._random.choices(places, k=count)) for _ in range(_RESAMPLES))
         low, high = drawn[int(0.025 * _RESAMPLES)], drawn[int(0.975 * _RESAMPLES) - 1]
-        return Estimate(value, min(low, value), max(high, value), "bootstrap", count)
+        return Estimate(value, min(low, value), max(high, value), BOOTSTRAP, count)
 
 
 def _approval(option: Option) -> float:
@@ -346,12 +350,12 @@ def _ratio(told: Sequence[_Told]) -> float:
 
 def _normal(value: float, variance: float, count: int) -> Estimate:
     half = _Z * math.sqrt(variance / count)
-    return Estimate(value, value - half, value + half, "normal", count)
+    return Estimate(value, value - half, value + half, NORMAL, count)
 
 
 def _unknown(count: int) -> Estimate:
     """No decision tells anything: no change, and an interval that says so."""
-    return Estimate(0.0, -math.inf, math.inf, "none", count)
+    return Estimate(0.0, -math.inf, math.inf, NO_INTERVAL, count)
 
 
 class _Off(NamedTuple):
