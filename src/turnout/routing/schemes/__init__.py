@@ -10,7 +10,7 @@ from turnout.routing.schemes.book import (
     read_rules,
     rule_book,
 )
-from turnout.routing.schemes.judge import Asked, Forbidden, Reason, judge, room
+from turnout.routing.schemes.judging import Asked, Forbidden, Reason, judge, room
 
 __all__ = [
     "Advice",
