@@ -291,6 +291,8 @@ class StandIn:
             reviews=_Part(
                 list=self.list_reviews, resolve=self.mutate, set_aside=self.list_set_aside
             ),
+            rulesets=_Part(create=self.mutate, activate=self.mutate, rollback=self.mutate),
+            explanations=_Part(),
         )
 
 

@@ -76,6 +76,8 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         rig.webhooks,
         rig.ledger,
         rig.reviews,
+        rig.rulesets,
+        rig.explanations,
     )
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     keys = KeyRing([ApiKey("key_1", MERCHANT, digest)])

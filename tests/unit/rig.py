@@ -24,6 +24,7 @@ from turnout.orchestration.attempts import Cascade
 from turnout.orchestration.commands import Caller, CardInput, Idempotency, PaymentCommand
 from turnout.orchestration.directory import Directory
 from turnout.orchestration.events import Events
+from turnout.orchestration.explanations import Explanations
 from turnout.orchestration.follow_ups import FollowUps
 from turnout.orchestration.idempotency import Claims
 from turnout.orchestration.ledger import Ledger
@@ -33,9 +34,11 @@ from turnout.orchestration.payments import Payments
 from turnout.orchestration.recovery import Recovery
 from turnout.orchestration.refunds import Refunds
 from turnout.orchestration.reviews import Reviews
-from turnout.orchestration.routes import RoutingEngine, RoutingSettings, engine_config
+from turnout.orchestration.routes import RoutingEngine, RoutingSettings
+from turnout.orchestration.rulesets import Rulesets
 from turnout.orchestration.schedule import RecoverySettings, Schedule
 from turnout.orchestration.settle import Settler
+from turnout.orchestration.snapshots import Snapshots, load_rulesets, prepare
 from turnout.orchestration.tokens import Tokens
 from turnout.orchestration.webhooks import Webhooks
 from turnout.ports import (
@@ -47,6 +50,7 @@ from turnout.ports import (
     WebhookDelivery,
 )
 from turnout.server.encode import ProtoEncoder
+from turnout.server.routing import encode_ruleset
 from turnout.stores.memory import MemoryStore
 from turnout.stores.memory_vault import MemoryVaultStore
 from turnout.vault import CardVault
@@ -197,6 +201,9 @@ class Rig:
     recovery: Recovery
     ledger: Ledger
     reviews: Reviews
+    snapshots: Snapshots
+    rulesets: Rulesets
+    explanations: Explanations
 
     def caller(self, timeout_s: float = 30.0, *, merchant: str = MERCHANT) -> Caller:
         """A caller who waits this long."""
@@ -271,11 +278,15 @@ async def make_rig(
         MemoryVaultStore(), tmp_path / "keys" / "master.key", clock, TestRandom(2)
     )
     store = store or MemoryStore()
+    kept = await load_rulesets(store, known, directory.profiles)
+    snapshot = await prepare(known, directory.profiles, RoutingSettings(), kept, clock.now_ns())
+    await store.keep_snapshot(snapshot.record)
+    engine = RoutingEngine(snapshot.config_json)
     parts = Parts(
         store,
         vault,
         directory,
-        RoutingEngine(engine_config(known, directory.profiles, RoutingSettings())),
+        engine,
         mint,
         ProtoEncoder(),
         schedule,
@@ -283,6 +294,8 @@ async def make_rig(
     )
     claims = Claims(store, clock, parts.encoder, vault.fingerprint)
     follow_ups = FollowUps(parts)
+    snapshots = Snapshots(store, directory, engine, snapshot)
+    rulesets = Rulesets(parts, claims, snapshots, encode_ruleset)
     return Rig(
         clock,
         provider,
@@ -297,6 +310,9 @@ async def make_rig(
         Recovery(parts, follow_ups),
         Ledger(parts),
         Reviews(parts, claims),
+        snapshots,
+        rulesets,
+        Explanations(parts, snapshots, rulesets),
     )
 
 

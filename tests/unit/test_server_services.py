@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from turnout.orchestration.events import Events
+from turnout.orchestration.explanations import Explanations
 from turnout.orchestration.ledger import Ledger
 from turnout.orchestration.payments import Payments
 from turnout.orchestration.refunds import Refunds
 from turnout.orchestration.reviews import Reviews
+from turnout.orchestration.rulesets import Rulesets
 from turnout.orchestration.tokens import Tokens
 from turnout.orchestration.webhooks import Webhooks
 from turnout.ports import Encoder
@@ -30,9 +32,21 @@ def as_services(
     webhooks: Webhooks,
     ledger: Ledger,
     reviews: Reviews,
+    rulesets: Rulesets,
+    explanations: Explanations,
 ) -> services.Services:
     """And this one where orchestration stops fitting the face."""
-    return services.Services(payments, refunds, events, tokens, webhooks, ledger, reviews)
+    return services.Services(
+        payments,
+        refunds,
+        events,
+        tokens,
+        webhooks,
+        ledger,
+        reviews,
+        rulesets,
+        explanations,
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,6 +59,8 @@ def as_services(
         (services.Webhooks, Webhooks),
         (services.Ledger, Ledger),
         (services.Reviews, Reviews),
+        (services.Rulesets, Rulesets),
+        (services.Explanations, Explanations),
     ],
 )
 def test_every_method_that_the_face_calls_is_there(asked: Any, given: Any) -> None:

@@ -24,6 +24,7 @@ from turnout.orchestration.attempts import Cascade
 from turnout.orchestration.budgets import RetryBudgets, RetrySettings
 from turnout.orchestration.directory import Directory
 from turnout.orchestration.events import Events
+from turnout.orchestration.explanations import Explanations
 from turnout.orchestration.follow_ups import FollowUps
 from turnout.orchestration.idempotency import Claims
 from turnout.orchestration.ledger import Ledger
@@ -35,14 +36,23 @@ from turnout.orchestration.recovery import Recovery
 from turnout.orchestration.refunds import Refunds
 from turnout.orchestration.reviews import Reviews
 from turnout.orchestration.routes import RoutingEngine, RoutingSettings, engine_config
+from turnout.orchestration.rulesets import Rulesets
 from turnout.orchestration.schedule import RecoverySettings, Schedule
 from turnout.orchestration.settle import Settler
+from turnout.orchestration.snapshots import (
+    RulesetsUnfit,
+    Snapshot,
+    Snapshots,
+    load_rulesets,
+    prepare,
+)
 from turnout.orchestration.tokens import Tokens
 from turnout.orchestration.webhooks import Webhooks
-from turnout.ports import BinDirectory, Connector
+from turnout.ports import BinDirectory, Connector, Store
 from turnout.routing import RoutingError
 from turnout.server.auth import KeyRing
 from turnout.server.encode import ProtoEncoder
+from turnout.server.routing import encode_ruleset
 from turnout.server.services import Services
 from turnout.stores.sqlite import CannotOpen, SqliteStore, SqliteVaultStore
 from turnout.vault import BinFile, CardVault, VaultLocked, sandbox_bins
@@ -68,6 +78,7 @@ class House:
     webhooks: Webhooks
     recovery: Recovery
     admission: Admission
+    snapshots: Snapshots
 
     async def close(self) -> None:
         """Closes what is open, the record last."""
@@ -98,16 +109,36 @@ def check_accounts(settings: Settings, connectors: Mapping[str, Connector]) -> N
         raise ConfigError(str(settings.path), problems)
 
 
-def engine_config_of(settings: Settings) -> bytes:
-    """The routing engine's configuration."""
+def routing_settings(settings: Settings) -> RoutingSettings:
+    """What is tuned of the routing engine."""
     tuned = settings.routing
-    return engine_config(
-        settings.accounts,
-        settings.profiles,
-        RoutingSettings(
-            tuned.health, tuned.breaker, tuned.choice, tuned.learning, tuned.exchange_rates
-        ),
+    return RoutingSettings(
+        tuned.health, tuned.breaker, tuned.choice, tuned.learning, tuned.exchange_rates
     )
+
+
+def engine_config_of(settings: Settings) -> bytes:
+    """The routing engine's configuration, without the rulesets that the record has."""
+    return engine_config(settings.accounts, settings.profiles, routing_settings(settings))
+
+
+async def prepare_snapshot(settings: Settings, store: Store, now_ns: int) -> Snapshot:
+    """The routing engine's configuration with the rulesets in force, kept in the record.
+
+    Raises:
+        ConfigError: a ruleset in force does not fit the accounts, or the engine refuses the whole.
+        StoreUnavailable: the disk fails.
+    """
+    accounts, profiles = settings.accounts, settings.profiles
+    try:
+        rulesets = await load_rulesets(store, accounts, profiles)
+        snapshot = await prepare(accounts, profiles, routing_settings(settings), rulesets, now_ns)
+    except RulesetsUnfit as error:
+        raise ConfigError(str(settings.path), list(error.problems)) from None
+    except RoutingError as error:
+        raise ConfigError(str(settings.path), [f"routing: {error}"]) from None
+    await store.keep_snapshot(snapshot.record)
+    return snapshot
 
 
 def check_config(settings: Settings, connectors: Mapping[str, Connector] | None = None) -> None:
@@ -184,6 +215,7 @@ async def open_house(
         version = await store.import_config(
             settings.digest(), settings.public_body(), clock.now_ns()
         )
+        snapshot = await prepare_snapshot(settings, store, clock.now_ns())
         directory = Directory(connectors=known)
         directory.swap(settings.merchants, settings.profiles, settings.accounts, version)
         house = _wire(
@@ -198,6 +230,7 @@ async def open_house(
             transport,
             directory,
             budgets,
+            snapshot,
         )
         # From here on it is `House.close` that closes.
         opened.pop_all()
@@ -239,16 +272,16 @@ def _wire(
     transport: HttpClient,
     directory: Directory,
     budgets: RetryBudgets,
+    snapshot: Snapshot,
 ) -> House:
     """Hands every room what it needs; opens nothing."""
     schedule = _schedule(settings, directory, random)
-    engine = RoutingEngine(engine_config_of(settings))
+    engine = RoutingEngine(snapshot.config_json)
+    snapshots = Snapshots(store, directory, engine, snapshot)
     encoder = ProtoEncoder()
     mint = Mint(clock, random)
     settler = Settler(schedule)
-    names = [field.name for field in dataclasses.fields(AdmissionSettings)]
-    limits = AdmissionSettings(**{name: getattr(settings.admission, name) for name in names})
-    admission = Admission(limits, observer.refused)
+    admission = _admission(settings, observer)
     parts = Parts(
         store,
         vault,
@@ -266,6 +299,7 @@ def _wire(
     claims = Claims(store, clock, encoder, vault.fingerprint, margin_ms, observer)
     follow_ups = FollowUps(parts)
     webhooks = Webhooks(parts)
+    rulesets = Rulesets(parts, claims, snapshots, encode_ruleset)
     services = Services(
         Payments(parts, claims, Cascade(parts, margin_ms), follow_ups),
         Refunds(parts, claims, follow_ups),
@@ -274,6 +308,8 @@ def _wire(
         webhooks,
         Ledger(parts),
         Reviews(parts, claims),
+        rulesets,
+        Explanations(parts, snapshots, rulesets),
     )
     return House(
         settings,
@@ -292,7 +328,14 @@ def _wire(
         webhooks,
         Recovery(parts, follow_ups),
         admission,
+        snapshots,
     )
+
+
+def _admission(settings: Settings, observer: Observer) -> Admission:
+    names = [field.name for field in dataclasses.fields(AdmissionSettings)]
+    limits = AdmissionSettings(**{name: getattr(settings.admission, name) for name in names})
+    return Admission(limits, observer.refused)
 
 
 def _transport(settings: Settings) -> HttpClient:

@@ -1,7 +1,8 @@
 """Another configuration for a running process: accounts, credentials, profiles, keys, routing.
 
 All or nothing: what cannot be read, or could not be worked with, changes nothing, and the log
-says which key is wrong. What a running process cannot take over is named.
+says which key is wrong. What a running process cannot take over is named. Rulesets in force must
+fit the newer accounts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from turnout.app.house import House, check_config, engine_config_of
+from turnout.app.house import House, check_config, prepare_snapshot
 from turnout.config import ConfigError, load
 from turnout.ports import StoreUnavailable
 from turnout.telemetry import get_logger
@@ -19,10 +20,16 @@ log = get_logger("turnout.app")
 
 async def reload_config(house: House) -> bool:
     """Reads the configuration again and puts it in force; says whether it is."""
+    async with house.snapshots.lock:
+        return await _reload(house)
+
+
+async def _reload(house: House) -> bool:
     path = house.settings.path
     try:
         newer = load(path, os.environ)
         check_config(newer, house.connectors)
+        snapshot = await prepare_snapshot(newer, house.store, house.clock.now_ns())
         version = await house.store.import_config(
             newer.digest(), newer.public_body(), house.clock.now_ns()
         )
@@ -33,7 +40,7 @@ async def reload_config(house: House) -> bool:
         log.error("config.not_recorded", path=str(path), error=str(error), kept=True)
         return False
     # No await from here on: no payment may see one part of the old and one of the new.
-    house.engine.reload(engine_config_of(newer))
+    house.snapshots.put_in_force(snapshot)
     house.directory.swap(newer.merchants, newer.profiles, newer.accounts, version)
     house.keys.replace(newer.api_keys.values(), newer.operator_keys.values())
     waiting = house.settings.restart_needed(newer)

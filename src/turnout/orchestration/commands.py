@@ -6,10 +6,11 @@ checks in `validate.py` run on them, so every face has the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from turnout.domain.cards import CardDetails, Funding, Network
+from turnout.domain.cards import CardDetails, CardFacts, Funding, Network
 from turnout.domain.payment import Address, CaptureMethod, Customer, PaymentDetails
 
 
@@ -169,3 +170,71 @@ class ResolveCommand:
     resolution: Resolution
     note: str
     provider_reference: str = ""
+
+
+@dataclass(slots=True)
+class CreateRulesetCommand:
+    """Stores a document, as plain data, as the profile's next version."""
+
+    profile_id: str
+    content: Mapping[str, object] = field(repr=False)
+    description: str = ""
+
+
+@dataclass(slots=True)
+class ActivateRulesetCommand:
+    """Puts a version of the profile's ruleset in force."""
+
+    profile_id: str
+    version: int
+
+
+@dataclass(slots=True)
+class RollbackRulesetCommand:
+    """Puts the version in force that was before the active one."""
+
+    profile_id: str
+
+
+@dataclass(slots=True)
+class ReplayCommand:
+    """Tries recorded decisions under another ruleset.
+
+    Attributes:
+        version: of a stored ruleset; 0 where `content` is given.
+        content: a document that is not stored, as plain data.
+        from_ns, to_ns: when they were decided; 0 for a week before the end, and for now.
+        most_decisions: how many are read, the newest ones; 0 for the usual number.
+    """
+
+    profile_id: str
+    version: int = 0
+    content: Mapping[str, object] | None = field(default=None, repr=False)
+    from_ns: int = 0
+    to_ns: int = 0
+    most_decisions: int = 0
+
+
+@dataclass(slots=True)
+class SimulateCommand:
+    """Decides a payment that does not exist.
+
+    Attributes:
+        card: what would be known of the card.
+        details: of them only what rules ask for.
+        version: of a stored ruleset; 0 for the one in force.
+        content: a document that is not stored, as plain data.
+        seed: of the draw; None for a new one.
+        time_ns: when; 0 for now.
+    """
+
+    profile_id: str
+    amount_minor: int
+    currency: str
+    capture_method: CaptureMethod
+    card: CardFacts
+    details: PaymentDetails
+    version: int = 0
+    content: Mapping[str, object] | None = field(default=None, repr=False)
+    seed: int | None = None
+    time_ns: int = 0

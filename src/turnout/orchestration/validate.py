@@ -25,6 +25,7 @@ from turnout.orchestration.commands import (
     Resolution,
     ResolveCommand,
     TokenCommand,
+    SimulateCommand,
     TokenInput,
 )
 
@@ -148,6 +149,42 @@ def check_refund(command: RefundCommand, currency: str) -> None:
 
 def _raise(found: list[FieldError]) -> None:
     if found:
+def check_description(description: str) -> None:
+    """A note that is kept with a ruleset.
+
+    Raises:
+        InvalidRequest: it is too long, or holds card data.
+    """
+    _raise(_text(description, "description", _TEXT_MOST))
+
+
+def check_simulation(command: SimulateCommand) -> None:
+    """A payment that does not exist; what makes no sense of a real one makes none of it.
+
+    Raises:
+        InvalidRequest: every field that is wrong.
+    """
+    found: list[FieldError] = []
+    if command.currency not in EXPONENTS:
+        found.append(currency_error(command.currency, "facts.currency"))
+    wrong = amount_error(command.amount_minor, "facts.amount_minor")
+    if wrong is not None:
+        found.append(wrong)
+    details, card = command.details, command.card
+    found += _country_errors(card.issuer_country, "facts.issuer_country")
+    if details.billing_address is not None:
+        found += _country_errors(details.billing_address.country, "facts.billing_country")
+    found += _metadata_errors(details.metadata)
+    found += _risk_errors(details.risk_score, "facts.risk_score")
+    if card.bin and not (6 <= len(card.bin) <= 8 and card.bin.isascii() and card.bin.isdigit()):
+        found.append(FieldError("facts.bin", "BIN_INVALID", "a BIN is 6 to 8 digits, never more"))
+    if command.version and command.content is not None:
+        found.append(
+            FieldError("version", "ONE_OF_TWO", "give version or document, or neither of them")
+        )
+    _raise(found)
+
+
         raise InvalidRequest(found)
 
 
@@ -240,14 +277,7 @@ def _details_errors(details: PaymentDetails) -> list[FieldError]:
     )
     found += _metadata_errors(details.metadata)
     found += _url_errors(details.return_url)
-    if details.risk_score is not None and not 0 <= details.risk_score <= 100:
-        found.append(
-            FieldError(
-                "risk_score",
-                "RISK_SCORE_OUT_OF_RANGE",
-                f"{details.risk_score} is not 0 to 100; leave it out where there is none",
-            )
-        )
+    found += _risk_errors(details.risk_score, "risk_score")
     if details.previous_network_transaction_id and details.initiator is Initiator.CUSTOMER:
         found.append(
             FieldError(
@@ -262,6 +292,18 @@ def _details_errors(details: PaymentDetails) -> list[FieldError]:
 
 def _customer_errors(customer: Customer) -> list[FieldError]:
     found: list[FieldError] = []
+def _risk_errors(risk_score: int | None, field: str) -> list[FieldError]:
+    if risk_score is None or 0 <= risk_score <= 100:
+        return []
+    return [
+        FieldError(
+            field,
+            "RISK_SCORE_OUT_OF_RANGE",
+            f"{risk_score} is not 0 to 100; leave it out where there is none",
+        )
+    ]
+
+
     for name in ("reference", "email", "name", "phone"):
         value = getattr(customer, name)
         if value:

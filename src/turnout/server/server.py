@@ -18,7 +18,16 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from turnout.config.sections import Server
 from turnout.domain.errors import Unavailable
 from turnout.ports import Clock, Random
-from turnout.server import events, ledger, operations, payments, refunds, tokens, webhooks
+from turnout.server import (
+    events,
+    ledger,
+    operations,
+    payments,
+    refunds,
+    routing,
+    tokens,
+    webhooks,
+)
 from turnout.server.auth import KeyRing
 from turnout.server.drain import Drain
 from turnout.server.encode import ProtoEncoder
@@ -47,6 +56,7 @@ SERVICES = (
     webhooks.SERVICE,
     ledger.SERVICE,
     operations.SERVICE,
+    routing.SERVICE,
 )
 
 
@@ -163,6 +173,9 @@ def _add_services(server: grpc.aio.Server, face: Face, does: Services) -> None:
         webhooks.SERVICE: handlers([webhook]),
         ledger.SERVICE: handlers(ledger.LedgerFace(does.ledger).methods(face)),
         operations.SERVICE: handlers(operations.OperationsFace(does.reviews).methods(face)),
+        routing.SERVICE: handlers(
+            routing.RoutingFace(does.rulesets, does.explanations).methods(face)
+        ),
     }
     for service, methods in tables.items():
         server.add_registered_method_handlers(service, methods)

@@ -11,17 +11,23 @@ from turnout.domain.ledger import Balance, LedgerTransaction
 from turnout.domain.operation import Operation
 from turnout.domain.payment import Payment
 from turnout.orchestration.commands import (
+    ActivateRulesetCommand,
     Caller,
     CancelCommand,
     CaptureCommand,
     ConfirmCommand,
+    CreateRulesetCommand,
     Idempotency,
     Operator,
     PaymentCommand,
     RefundCommand,
     ResolveCommand,
+    RollbackRulesetCommand,
+    SimulateCommand,
     TokenCommand,
 )
+from turnout.orchestration.explanations import Explained
+from turnout.orchestration.rulesets import Ruleset
 from turnout.ports import (
     BalanceFilter,
     EventFilter,
@@ -31,6 +37,8 @@ from turnout.ports import (
     ReviewFilter,
     StoredWebhook,
 )
+from turnout.routing.rules.document import RulesetDocument
+from turnout.routing.rules.findings import Finding
 
 # All raise domain.errors, StoreUnavailable and, for webhooks, WebhookRejected; anything else is
 # a defect and told as INTERNAL. Answers in bytes are stored answers, sent on as they are.
@@ -148,6 +156,61 @@ class Reviews(Protocol):
         """Reads a page, oldest first."""
 
 
+class Rulesets(Protocol):
+    """RoutingService's work on rulesets."""
+
+    def create(
+        self, caller: Caller, idem: Idempotency, command: CreateRulesetCommand, /
+    ) -> Awaitable[bytes]:
+        """Stores a version."""
+
+    def activate(
+        self, caller: Caller, idem: Idempotency, command: ActivateRulesetCommand, /
+    ) -> Awaitable[bytes]:
+        """Puts a version in force."""
+
+    def rollback(
+        self, caller: Caller, idem: Idempotency, command: RollbackRulesetCommand, /
+    ) -> Awaitable[bytes]:
+        """Puts the version before in force."""
+
+    def validate(
+        self, caller: Caller, profile_id: str, content: Mapping[str, object], /
+    ) -> Awaitable[list[Finding]]:
+        """Checks a document."""
+
+    def get(self, caller: Caller, profile_id: str, version: int, /) -> Awaitable[Ruleset]:
+        """Reads one; 0 is the active one."""
+
+    def page(
+        self, caller: Caller, profile_id: str, before: int, limit: int, /
+    ) -> Awaitable[list[Ruleset]]:
+        """Reads a page, newest first."""
+
+    def documents(
+        self,
+        caller: Caller,
+        profile_id: str,
+        from_version: int,
+        to_version: int,
+        content: Mapping[str, object] | None,
+        /,
+    ) -> Awaitable[tuple[RulesetDocument, RulesetDocument]]:
+        """Reads two to be compared."""
+
+
+class Explanations(Protocol):
+    """RoutingService's work on decisions."""
+
+    def explain(
+        self, caller: Caller, decision_id: str, payment_id: str, /
+    ) -> Awaitable[Explained]:
+        """Makes a decision again."""
+
+    def simulate(self, caller: Caller, command: SimulateCommand, /) -> Awaitable[Explained]:
+        """Decides a payment that does not exist."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything that stands behind the face."""
@@ -159,3 +222,5 @@ class Services:
     webhooks: Webhooks
     ledger: Ledger
     reviews: Reviews
+    rulesets: Rulesets
+    explanations: Explanations
