@@ -18,6 +18,16 @@ _CARD: Json = {
         "holder_name": "Ada Lovelace",
     }
 }
+_RULESET: Json = {
+    "mode": "first_match",
+    "rules": [
+        {
+            "id": "german-cards",
+            "when": [{"fact": "issuer_country", "in": ["DE"], "missing": "no_match"}],
+            "then": {"priority": [["acc_adyen_main"], ["acc_stripe_main"]]},
+        }
+    ],
+}
 _ORDER: Json = {"merchant_reference": "order-1001", "amount_minor": 1999, "currency": "EUR"}
 
 # By rpc, then by the example's name.
@@ -49,6 +59,20 @@ REQUESTS: dict[str, dict[str, Json]] = {
     "SyncPayment": {"nothing": {}},
     "CreateRefund": {
         "part": {"amount_minor": 250, "reason": "REFUND_REASON_RETURNED"},
+    },
+    "CreateRuleset": {
+        "german_cards": {"description": "German cards to Adyen", "document": _RULESET},
+    },
+    "ValidateRuleset": {"german_cards": {"document": _RULESET}},
+    "ActivateRuleset": {"this_one": {}},
+    "RollbackRuleset": {"one_back": {}},
+    "DiffRulesets": {"two_versions": {"from_version": 1, "to_version": 2}},
+    "SimulateRouting": {
+        "german_card": {
+            "facts": {"amount_minor": 1999, "currency": "EUR", "issuer_country": "DE"},
+            "document": _RULESET,
+            "seed": "2a",
+        },
     },
     "CreateToken": {"card": {**_CARD, "customer_reference": "customer-7"}},
 }
