@@ -32,6 +32,15 @@ class Decision:
     def degraded(self) -> bool:
         """No eligible account may be called as it should: the least ill stands first."""
     @property
+    def matched_rules(self) -> list[str]:
+        """The ids of the rules that the payment matched, in their order."""
+    @property
+    def blocked(self) -> tuple[str, str] | None:
+        """The id of the rule that refuses the payment, and its reason; nothing is ranked then."""
+    @property
+    def require_three_ds(self) -> bool:
+        """A rule wants 3-D Secure."""
+    @property
     def snapshot_version(self) -> str:
         """The configuration's content as 16 hex digits."""
     @property
@@ -58,7 +67,7 @@ class Decision:
     def record(self) -> bytes:
         """All that the decision was made from, for `Router.replay`.
 
-        About 100 bytes, and 21 for each account.
+        About 130 bytes, the facts, and 29 for each account.
         """
 
 @final
@@ -103,25 +112,36 @@ class Router:
     def decide(
         self,
         profile_id: str,
-        *,
         now_ns: int,
         seed: int,
-        amount_minor: int | None = None,
-        currency: str | None = None,
-        method: str | None = None,
-        network: str | None = None,
-        funding: str | None = None,
-        bin: str | None = None,
-        issuer_country: str | None = None,
-        capabilities: Sequence[str] | None = None,
-        excluded: Sequence[str] | None = None,
-        no_exploring: bool = False,
+        amount_minor: int | None,
+        currency: str | None,
+        method: str | None,
+        network: str | None,
+        funding: str | None,
+        bin: str | None,
+        issuer_country: str | None,
+        capabilities: Sequence[str] | None,
+        excluded: Sequence[str] | None,
+        no_exploring: bool,
+        capture_method: str | None,
+        channel: str | None,
+        three_ds: str | None,
+        billing_country: str | None,
+        recurring: bool | None,
+        risk_score: int | None,
+        metadata: Sequence[tuple[str, str]] | None,
+        sticky_key: str | None,
+        /,
     ) -> Decision:
         """Rank the profile's accounts for one payment. Only reads.
 
+        By position only, because matching so many keywords would cost as much as the decision.
         None means "unknown", which excludes no account unless the account says so. `seed` is
         an unsigned 64-bit number, new for each payment. `bin` has at most 8 digits.
         `no_exploring` takes the best by the estimates, without trying what is uncertain.
+        `metadata` are at most 50 pairs, each key once. `sticky_key` (the payment's id) makes
+        rules' volume splits draw the same again.
 
         Raises:
             RouterError: unknown_profile, invalid_facts.
@@ -131,6 +151,16 @@ class Router:
 
         Raises:
             RouterError: corrupt_record, other_snapshot.
+        """
+    def try_ruleset(self, record: bytes, profile_id: str) -> Decision:
+        """Decide a recorded payment under one of this router's profiles.
+
+        Facts, time, seed and what was known of accounts are the record's; the record's snapshot
+        may be another one. Accounts that it says nothing of fall out with no_evidence; caps and
+        commitments that it did not count stand at nothing.
+
+        Raises:
+            RouterError: unknown_profile, corrupt_record.
         """
     def begin(
         self,

@@ -6,6 +6,7 @@
 //! has an exact probability that can be logged and used later to judge another policy
 //! (inverse propensity scoring needs a choice rule that has propensities).
 use crate::objective::{Objective, Worth};
+use crate::rules::Preference;
 use crate::settings::ChoiceSettings;
 use crate::snapshot::Place;
 use crate::wire::mix64;
@@ -85,6 +86,8 @@ pub(crate) struct Candidate {
     /// What a point of approval adds to the score, and what waiting takes from it.
     pub slope: f64,
     pub waiting: f64,
+    /// What rules add to the score.
+    pub weight: f64,
     /// What one standard deviation of what is worth finding out adds to the score.
     pub hope: f64,
     /// The probability of being ranked first.
@@ -98,7 +101,7 @@ impl PartialEq for Place {
 }
 
 impl Candidate {
-    pub fn new(place: Place, evidence: Evidence, worth: Worth) -> Self {
+    pub fn new(place: Place, evidence: Evidence, worth: Worth, weight: f64) -> Self {
         Self {
             place,
             evidence,
@@ -106,6 +109,7 @@ impl Candidate {
             score: 0.0,
             slope: 0.0,
             waiting: 0.0,
+            weight,
             hope: 0.0,
             propensity: 0.0,
         }
@@ -113,7 +117,7 @@ impl Candidate {
 
     /// The issuer's approval at which this account's score would equal another one.
     pub fn approval_to_reach(&self, score: f64) -> Option<f64> {
-        let approval = (score + self.waiting) / self.slope;
+        let approval = (score + self.waiting - self.weight) / self.slope;
         (self.slope > 0.0 && approval <= 1.0).then_some(approval)
     }
 
@@ -129,7 +133,7 @@ pub(crate) fn score(candidates: &mut [Candidate], objective: &Objective) {
     for c in candidates {
         c.slope = c.evidence.works() * c.worth.gain / scale;
         c.waiting = c.worth.waiting / scale;
-        c.score = f64::from(c.evidence.approval) * c.slope - c.waiting;
+        c.score = f64::from(c.evidence.approval) * c.slope - c.waiting + c.weight;
         c.hope = f64::from(c.evidence.learnable_sd) * c.slope.max(0.0);
     }
 }
@@ -138,12 +142,14 @@ pub(crate) fn score(candidates: &mut [Candidate], objective: &Objective) {
 /// them may be called, so that the least ill one stands first.
 ///
 /// The first place is drawn among those whose score is within the budget of the best, by a
-/// softmax over score + optimism x hope; the others follow by the cascade's own optimism.
+/// softmax over score + optimism x hope, unless `preference` says who leads; the others follow by
+/// the cascade's own optimism.
 pub(crate) fn rank(
     candidates: &mut [Candidate],
     seed: u64,
     set: &ChoiceSettings,
     explore: bool,
+    preference: &Preference<'_>,
 ) -> bool {
     let (first_optimism, next_optimism, temperature) = if explore {
         (set.optimism, set.cascade_optimism, set.temperature)
@@ -167,44 +173,59 @@ pub(crate) fn rank(
         candidates[0].propensity = 1.0;
         return true;
     }
-    let together = candidates
+    let callable = candidates
         .iter()
-        .take_while(|c| c.evidence.gate.class() == 0 && c.place.tier == first.place.tier)
-        .count();
-    let tier = &mut candidates[..together];
-    let best = tier.iter().map(|c| c.score).fold(f64::MIN, f64::max);
-    let near = |c: &Candidate| c.score >= best - set.near_best;
-    let hoped = |c: &Candidate| c.hoped(first_optimism);
-    let top = tier.iter().filter(|c| near(c)).map(hoped);
-    let top = top.fold(f64::MIN, f64::max);
-    let mut winner = 0;
-    if temperature <= 0.0 {
-        winner = tier
-            .iter()
-            .position(|c| near(c) && hoped(c) >= top)
-            .unwrap_or(0);
-        tier[winner].propensity = 1.0;
-    } else {
-        let mut total = 0.0;
-        for c in tier.iter_mut().filter(|c| near(c)) {
-            c.propensity = ((c.hoped(first_optimism) - top) / temperature).exp();
-            total += c.propensity;
-        }
-        let mut draw = unit(seed) * total;
-        for (i, c) in tier.iter_mut().enumerate() {
-            if draw >= 0.0 && c.propensity > 0.0 {
-                winner = i;
-            }
-            draw -= c.propensity;
-            c.propensity /= total;
-        }
+        .take_while(|c| c.evidence.gate.class() == 0);
+    let same_tier = |c: &&Candidate| c.place.tier == first.place.tier;
+    let together = callable.clone().take_while(same_tier).count();
+    let callable = callable.count();
+    if let Some(winner) = preference.lead(&mut candidates[..callable], together) {
+        candidates[..=winner].rotate_right(1);
+        return false;
     }
+    let tier = &mut candidates[..together];
+    let winner = draw(tier, unit(seed), set.near_best, first_optimism, temperature);
     tier[..=winner].rotate_right(1);
     false
 }
 
+/// Draws the first of a tier by `at` in [0, 1), and sets the propensities.
+fn draw(
+    tier: &mut [Candidate],
+    at: f64,
+    near_best: f64,
+    optimism: f64,
+    temperature: f64,
+) -> usize {
+    let best = tier.iter().map(|c| c.score).fold(f64::MIN, f64::max);
+    let near = |c: &Candidate| c.score >= best - near_best;
+    let hoped = |c: &Candidate| c.hoped(optimism);
+    let top = tier.iter().filter(|c| near(c)).map(hoped);
+    let top = top.fold(f64::MIN, f64::max);
+    if temperature <= 0.0 {
+        let first = tier.iter().position(|c| near(c) && hoped(c) >= top);
+        let winner = first.unwrap_or(0);
+        tier[winner].propensity = 1.0;
+        return winner;
+    }
+    let mut total = 0.0;
+    for c in tier.iter_mut().filter(|c| near(c)) {
+        c.propensity = ((hoped(c) - top) / temperature).exp();
+        total += c.propensity;
+    }
+    let (mut winner, mut left) = (0, at * total);
+    for (i, c) in tier.iter_mut().enumerate() {
+        if left >= 0.0 && c.propensity > 0.0 {
+            winner = i;
+        }
+        left -= c.propensity;
+        c.propensity /= total;
+    }
+    winner
+}
+
 /// A number in [0, 1) from a seed.
-fn unit(seed: u64) -> f64 {
+pub(crate) fn unit(seed: u64) -> f64 {
     let mixed = mix64(seed.wrapping_add(0x9e37_79b9_7f4a_7c15));
     (mixed >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
@@ -224,7 +245,13 @@ mod tests {
             gate,
         };
         let worth = approvals().worth(None, 0.0, 0.0);
-        let mut made = [Candidate::new(Place { account, tier }, evidence, worth)];
+        let index = account as u8;
+        let place = Place {
+            account,
+            tier,
+            index,
+        };
+        let mut made = [Candidate::new(place, evidence, worth, 0.0)];
         score(&mut made, &approvals());
         made[0]
     }
@@ -246,7 +273,13 @@ mod tests {
             candidate(3, 1, 0.7, Gate::Closed),
             candidate(4, 0, 0.9, Gate::AtCapacity),
         ];
-        let degraded = rank(&mut all, 7, &ChoiceSettings::default(), true);
+        let degraded = rank(
+            &mut all,
+            7,
+            &ChoiceSettings::default(),
+            true,
+            &Preference::default(),
+        );
         assert!(!degraded);
         assert_eq!(order(&all), [3, 1, 2, 4, 0]);
         assert_eq!(all[0].propensity, 1.0);
@@ -258,7 +291,13 @@ mod tests {
             candidate(0, 0, 0.2, Gate::BreakerOpen),
             candidate(1, 1, 0.6, Gate::BreakerOpen),
         ];
-        assert!(rank(&mut all, 7, &ChoiceSettings::default(), true));
+        assert!(rank(
+            &mut all,
+            7,
+            &ChoiceSettings::default(),
+            true,
+            &Preference::default()
+        ));
         assert_eq!(order(&all), [1, 0]);
     }
 
@@ -277,7 +316,7 @@ mod tests {
                 candidate(1, 0, 0.897, Gate::Closed),
                 candidate(2, 0, 0.840, Gate::Closed),
             ];
-            rank(&mut all, seed, &set, true);
+            rank(&mut all, seed, &set, true, &Preference::default());
             firsts[all[0].place.account as usize] += 1;
             for c in all {
                 said[c.place.account as usize] = c.propensity;

@@ -17,6 +17,8 @@ pub(crate) struct Clock {
     /// Seconds since the first reading.
     pub steady_s: f64,
     pub last_ns: Option<i64>,
+    /// The last reading that could be believed: what calendars go by.
+    pub trusted_ns: Option<i64>,
 }
 
 impl Clock {
@@ -25,7 +27,21 @@ impl Clock {
         self.steady_s + self.step_s(now_ns)
     }
 
+    /// The reading where it can be believed, the last believable one otherwise: a calendar has to
+    /// be read off one reading, so one that jumps is believed when the next one follows it.
+    pub fn wall_ns(&self, now_ns: i64) -> i64 {
+        let follows = |before: i64| {
+            let step_ns = now_ns.saturating_sub(before);
+            (0..=LONGEST_STEP_NS).contains(&step_ns)
+        };
+        match self.trusted_ns {
+            Some(trusted) if !follows(trusted) && !self.last_ns.is_some_and(follows) => trusted,
+            _ => now_ns,
+        }
+    }
+
     pub fn advance(&mut self, now_ns: i64) -> f64 {
+        self.trusted_ns = Some(self.wall_ns(now_ns));
         self.steady_s += self.step_s(now_ns);
         let back_ns = self.last_ns.map_or(0, |last| last.saturating_sub(now_ns));
         if self.last_ns.is_none() || !(0..=DISORDER_NS).contains(&back_ns) {
@@ -89,5 +105,26 @@ mod tests {
             clock.advance(k * S - S / 2);
         }
         assert_eq!(clock.steady_s, 999.0);
+    }
+
+    #[test]
+    fn the_calendar_believes_a_jump_when_it_stays() {
+        let mut clock = Clock::default();
+        assert_eq!(clock.wall_ns(7 * S), 7 * S);
+        clock.advance(100 * S);
+        for absurd in [TEN_YEARS, -TEN_YEARS, i64::MIN, i64::MAX] {
+            let mut clock = clock;
+            assert_eq!(clock.wall_ns(absurd), 100 * S);
+            clock.advance(absurd);
+            assert_eq!(clock.wall_ns(101 * S), 101 * S);
+            clock.advance(101 * S);
+            assert_eq!(clock.wall_ns(99 * S), 101 * S, "disorder between threads");
+        }
+        clock.advance(TEN_YEARS);
+        clock.advance(TEN_YEARS + S);
+        assert_eq!(clock.wall_ns(TEN_YEARS + S), TEN_YEARS + S);
+        clock.advance(200 * S);
+        clock.advance(201 * S);
+        assert_eq!(clock.wall_ns(201 * S), 201 * S);
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::error::{Code, Error};
 use crate::limits::RateLimit;
 use crate::objective::{FeeConfig, ObjectiveConfig};
+use crate::rules::Document;
 use crate::settings::Settings;
 
 /// More accounts per merchant than anyone has; it bounds what one decision costs.
@@ -88,6 +89,9 @@ pub(crate) struct ProfileConfig {
     /// Whether payments may be used for finding out which account is best.
     #[serde(default = "yes")]
     pub explore: bool,
+    /// The merchant's rules for it, by docs/rules.md.
+    #[serde(default)]
+    pub ruleset: Option<Document>,
 }
 
 fn yes() -> bool {
@@ -98,8 +102,9 @@ impl Config {
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         let mut from = serde_json::Deserializer::from_slice(json);
         let config: Self = serde_path_to_error::deserialize(&mut from).map_err(|error| {
-            let path = error.path().to_string();
-            Error::new(Code::InvalidConfig, format!("{path}: {}", error.inner()))
+            // A key without a name makes a path without one.
+            let path = Some(error.path().to_string()).filter(|path| !path.is_empty());
+            Error::config(path.as_deref().unwrap_or("."), error.inner())
         })?;
         from.end()
             .map_err(|error| Error::new(Code::InvalidConfig, format!(".: {error}")))?;

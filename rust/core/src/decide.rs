@@ -1,17 +1,16 @@
-//! One decision: filter, rank, draw; and its record, from which it can be made again.
+//! One decision: filter, rules, rank, draw.
 use std::sync::{Arc, Mutex};
 
-use crate::VERSION;
 use crate::choose::{Candidate, Evidence, Gate, rank, score};
-use crate::error::{Code, Error};
-use crate::facts::{Facts, Segments};
+use crate::counters::{Calendar, Counted, Period};
+use crate::error::Error;
+use crate::facts::{Facts, Segments, symbol};
 use crate::objective::FeeFacts;
+use crate::record::{Count, write_counts, write_evidence, write_question};
+use crate::rules::{PlaceSet, Preference, Verdict};
 use crate::scores::Declined;
-use crate::snapshot::{FilterReason, Place, Snapshot};
-use crate::wire::{Reader, Writer, hash64};
-
-/// The record's layout; a new layout gets a new number.
-const LAYOUT: u8 = 2;
+use crate::snapshot::{FilterReason, Place, Profile, Snapshot};
+use crate::wire::{Writer, hash64};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked {
@@ -42,6 +41,13 @@ pub struct Filtered {
     pub reason: FilterReason,
 }
 
+/// The rule that refuses a payment, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    pub rule_id: String,
+    pub reason: String,
+}
+
 #[derive(Clone, Debug)]
 pub struct Decision {
     pub snapshot: Arc<Snapshot>,
@@ -51,6 +57,12 @@ pub struct Decision {
     pub degraded: bool,
     pub now_ns: i64,
     pub seed: u64,
+    /// A rule refuses the payment; nothing is ranked then.
+    pub blocked: Option<Blocked>,
+    pub require_three_ds: bool,
+    pub(crate) profile: u32,
+    pub(crate) matched: Vec<u16>,
+    pub(crate) counted: Counted,
     pub(crate) segments: Segments,
     /// Which accounts have declined this payment: what a second attempt is compared with. It is
     /// no part of the decision, and so of no record.
@@ -73,7 +85,16 @@ impl Decision {
         self.snapshot.account_id(account)
     }
 
-    fn digest(&self) -> u64 {
+    /// The rules that the payment matched, in their order.
+    pub fn matched_rules(&self) -> impl Iterator<Item = &str> {
+        let ruleset = self.snapshot.profiles[self.profile as usize]
+            .ruleset
+            .as_ref();
+        let rules = self.matched.iter();
+        rules.filter_map(move |rule| ruleset.map(|ruleset| ruleset.rule_id(*rule)))
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
         let mut out = Writer::with_capacity(self.ranked.len() * 32);
         for r in &self.ranked {
             out.u16(r.account);
@@ -85,7 +106,11 @@ impl Decision {
             out.u16(f.account);
             out.u8(f.reason as u8);
         }
-        out.u8(u8::from(self.degraded));
+        self.matched.iter().for_each(|rule| out.u16(*rule));
+        if let Some(blocked) = &self.blocked {
+            out.bytes.extend_from_slice(blocked.rule_id.as_bytes());
+        }
+        out.u8(u8::from(self.degraded) | u8::from(self.require_three_ds) << 1);
         hash64(&out.bytes)
     }
 }
@@ -95,53 +120,144 @@ pub(crate) struct Question<'a> {
     pub profile: &'a str,
     pub facts: &'a Facts<'a>,
     pub now_ns: i64,
+    /// What calendars go by: `now_ns` where it can be believed.
+    pub wall_ns: i64,
     pub seed: u64,
 }
 
-/// Decides; `evidence` tells what is known of an eligible account for these segments.
+/// What is known at the moment of a decision.
+pub(crate) trait Sight {
+    /// What is known of an eligible account for the payment's segments; None where nothing is.
+    fn evidence(&mut self, place: Place) -> Option<Evidence>;
+
+    /// What an account was approved in this profile in the present period: payments where the
+    /// currency is 0, otherwise minor units of it.
+    fn count(&mut self, account: u16, per: Period, currency: u64) -> u64;
+}
+
+/// Decides, by what can be seen.
 pub(crate) fn decide(
     snapshot: &Arc<Snapshot>,
     question: &Question<'_>,
     segments: Segments,
-    mut evidence: impl FnMut(Place) -> Result<Evidence, Error>,
+    sight: &mut impl Sight,
 ) -> Result<Decision, Error> {
-    let profile = snapshot.profile(question.profile)?;
-    let places = &profile.places;
-    let mut eligible = Vec::with_capacity(places.len());
+    let number = snapshot.profile(question.profile)?;
+    let profile = &snapshot.profiles[number as usize];
+    let facts = question.facts;
+    let mut eligible = Vec::with_capacity(profile.places.len());
     let mut filtered = Vec::new();
     snapshot.filter(
-        places,
-        question.facts,
+        &profile.places,
+        facts,
         |place| eligible.push(place),
         |account, reason| filtered.push(Filtered { account, reason }),
     );
-    let mut inputs = Writer::with_capacity(112 + 21 * eligible.len());
+    let ruleset = profile.ruleset.as_ref();
+    let verdict = ruleset.map_or_else(Verdict::default, |r| r.judge(facts, question.wall_ns));
+    let counts = Counts::of(&verdict, snapshot, profile, question.wall_ns, sight);
+    let mut inputs = Writer::with_capacity(160 + 29 * eligible.len());
     write_question(&mut inputs, snapshot.version, question);
-    inputs.u8(eligible.len() as u8);
-    let mut candidates = Vec::with_capacity(eligible.len());
-    let fee_facts = FeeFacts::of(question.facts, &snapshot.rates);
-    let amount = question.facts.amount_minor;
-    for place in eligible {
-        let seen = evidence(place)?;
-        for value in [
-            seen.approval,
-            seen.approval_sd,
-            seen.learnable_sd,
-            seen.failure,
-            seen.latency_ms,
-        ] {
-            inputs.f32(value);
-        }
-        inputs.u8(seen.gate as u8);
-        let fee_minor = snapshot.fees[place.account as usize].fee_minor(&fee_facts);
-        let latency_ms = f64::from(seen.latency_ms);
-        let worth = profile.objective.worth(amount, fee_minor, latency_ms);
-        candidates.push(Candidate::new(place, seen, worth));
-    }
+    let rules = (&verdict, &counts);
+    let out = (&mut inputs, &mut filtered);
+    let mut candidates = gather(snapshot, profile, facts, &eligible, rules, sight, out);
+    write_counts(&mut inputs, &counts.used);
     score(&mut candidates, &profile.objective);
-    let explore = profile.explore && !question.facts.no_exploring;
+    let explore = profile.explore && !facts.no_exploring;
     let choice = &snapshot.settings.choice;
-    let degraded = rank(&mut candidates, question.seed, choice, explore);
+    let sticky = facts.sticky_key.map(|key| hash64(key.as_bytes()));
+    let preference = Preference {
+        split: verdict.split,
+        sticky: sticky.unwrap_or(question.seed),
+        account_keys: &snapshot.account_keys,
+        lagging: counts.lagging,
+        cheapest_within: verdict.cheapest_within,
+    };
+    let degraded = rank(&mut candidates, question.seed, choice, explore, &preference);
+    Ok(Decision {
+        snapshot: Arc::clone(snapshot),
+        ranked: ranked(&candidates),
+        filtered,
+        degraded,
+        now_ns: question.now_ns,
+        seed: question.seed,
+        blocked: verdict.block.map(|(rule_id, reason)| Blocked {
+            rule_id: rule_id.to_owned(),
+            reason: reason.to_owned(),
+        }),
+        require_three_ds: verdict.require_three_ds,
+        profile: number,
+        matched: verdict.matched,
+        counted: Counted {
+            profile: profile.counted,
+            currency: symbol(facts.currency),
+            amount_minor: facts.amount_minor.unwrap_or(0),
+        },
+        segments,
+        declined: Arc::default(),
+        inputs: inputs.bytes,
+    })
+}
+
+/// Gathers what is known of the eligible accounts, on the record too, and leaves out those that
+/// rules leave out.
+fn gather(
+    snapshot: &Snapshot,
+    profile: &Profile,
+    facts: &Facts<'_>,
+    eligible: &[Place],
+    (verdict, counts): (&Verdict<'_>, &Counts),
+    sight: &mut impl Sight,
+    (inputs, filtered): (&mut Writer, &mut Vec<Filtered>),
+) -> Vec<Candidate> {
+    let known_at = inputs.bytes.len();
+    inputs.u8(0);
+    let fee_facts = FeeFacts::of(facts, &snapshot.rates);
+    let mut candidates = Vec::with_capacity(eligible.len());
+    for place in eligible {
+        let account = place.account;
+        let mut out = |reason| filtered.push(Filtered { account, reason });
+        let Some(seen) = sight.evidence(*place) else {
+            out(FilterReason::NoEvidence);
+            continue;
+        };
+        // Also of accounts that rules leave out: other rules may be tried on the record.
+        write_evidence(inputs, snapshot.account_keys[account as usize], &seen);
+        inputs.bytes[known_at] += 1;
+        if let Some(reason) = refused(verdict, counts.full, place.index) {
+            out(reason);
+        } else if verdict.block.is_none() {
+            let fee_minor = snapshot.fees[account as usize].fee_minor(&fee_facts);
+            let latency_ms = f64::from(seen.latency_ms);
+            let worth = profile
+                .objective
+                .worth(facts.amount_minor, fee_minor, latency_ms);
+            let tier = verdict
+                .tiers
+                .map_or(place.tier, |t| t[place.index as usize]);
+            let weight = verdict.weight(place.index);
+            candidates.push(Candidate::new(
+                Place { tier, ..*place },
+                seen,
+                worth,
+                weight,
+            ));
+        }
+    }
+    candidates
+}
+
+fn refused(verdict: &Verdict<'_>, full: PlaceSet, place: u8) -> Option<FilterReason> {
+    if verdict.leaves_out(place) {
+        Some(FilterReason::RuleOnly)
+    } else if verdict.excludes(place) {
+        Some(FilterReason::RuleExclude)
+    } else {
+        full.has(place).then_some(FilterReason::RuleCap)
+    }
+}
+
+fn ranked(candidates: &[Candidate]) -> Vec<Ranked> {
     let first = candidates.first().map_or(0.0, |c| c.score);
     let ranked = candidates.iter().map(|c| Ranked {
         account: c.place.account,
@@ -156,105 +272,69 @@ pub(crate) fn decide(
         fee_minor: c.worth.fee_minor,
         approval_to_lead: c.approval_to_reach(first),
     });
-    Ok(Decision {
-        snapshot: Arc::clone(snapshot),
-        ranked: ranked.collect(),
-        filtered,
-        degraded,
-        now_ns: question.now_ns,
-        seed: question.seed,
-        segments,
-        declined: Arc::default(),
-        inputs: inputs.bytes,
-    })
+    ranked.collect()
 }
 
-fn write_question(out: &mut Writer, version: u64, question: &Question<'_>) {
-    out.u8(LAYOUT);
-    out.text(VERSION);
-    out.u64(version);
-    out.i64(question.now_ns);
-    out.u64(question.seed);
-    out.text(question.profile);
-    question.facts.write(out);
+/// What caps and commitments make of the counts, and the counts themselves for the record.
+#[derive(Default)]
+struct Counts {
+    used: Vec<Count>,
+    /// Accounts that reached a cap.
+    full: PlaceSet,
+    /// Places behind their commitments and how far below the best they may stand, the one that
+    /// is furthest behind in front.
+    lagging: Vec<(u8, f64)>,
 }
 
-/// A record taken apart as far as its facts.
-struct Opened<'a> {
-    build: &'a str,
-    version: u64,
-    now_ns: i64,
-    seed: u64,
-    profile: &'a str,
-    facts: Facts<'a>,
-    rest: Reader<'a>,
-}
-
-fn open(record: &[u8]) -> Result<Opened<'_>, Error> {
-    let mut from = Reader::unseal(record, Code::CorruptRecord)?;
-    let layout = from.u8()?;
-    if layout != LAYOUT {
-        return Err(from.fail(&format!("has layout {layout}, this build reads {LAYOUT}")));
+impl Counts {
+    fn of(
+        verdict: &Verdict<'_>,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        wall_ns: i64,
+        sight: &mut impl Sight,
+    ) -> Self {
+        let mut counts = Self::default();
+        if verdict.caps.is_empty() && verdict.commits.is_empty() {
+            return counts;
+        }
+        let now = Calendar::at(wall_ns);
+        let mut read = |used: &mut Vec<Count>, place: u8, per: Period, currency: u64| {
+            let account = profile.places[place as usize].account;
+            let account_key = snapshot.account_keys[account as usize];
+            let same =
+                |c: &&Count| (c.account_key, c.per, c.currency) == (account_key, per, currency);
+            if let Some(known) = used.iter().find(same) {
+                return known.value;
+            }
+            let value = sight.count(account, per, currency);
+            used.push(Count {
+                account_key,
+                per,
+                currency,
+                value,
+            });
+            value
+        };
+        for cap in &verdict.caps {
+            if read(&mut counts.used, cap.place, cap.per, cap.currency) >= cap.most {
+                counts.full.add(cap.place);
+            }
+        }
+        let mut behind: Vec<(f64, u8, f64)> = Vec::new();
+        for commit in &verdict.commits {
+            let count = read(&mut counts.used, commit.place, commit.per, 0);
+            let lag = now.passed(commit.per) - count as f64 / commit.payments as f64;
+            if lag > 0.0 {
+                behind.push((lag, commit.place, commit.within));
+            }
+        }
+        // Stable: of those equally far behind the first that a rule names goes first.
+        behind.sort_by(|a, b| b.0.total_cmp(&a.0));
+        counts.lagging = behind
+            .iter()
+            .map(|(_, place, within)| (*place, *within))
+            .collect();
+        counts
     }
-    let build = from.text()?;
-    let (version, now_ns, seed) = (from.u64()?, from.i64()?, from.u64()?);
-    let profile = from.text()?;
-    let facts = Facts::read(&mut from)?;
-    Ok(Opened {
-        build,
-        version,
-        now_ns,
-        seed,
-        profile,
-        facts,
-        rest: from,
-    })
-}
-
-/// The segments of a recorded decision's payment, so that a late outcome can still be learnt.
-pub(crate) fn segments_of(record: &[u8]) -> Result<Segments, Error> {
-    Ok(Segments::of(&open(record)?.facts))
-}
-
-/// Makes a recorded decision again: the same snapshot, facts, evidence, time and seed.
-pub(crate) fn replay(snapshot: &Arc<Snapshot>, record: &[u8]) -> Result<Decision, Error> {
-    let opened = open(record)?;
-    if opened.version != snapshot.version {
-        let what = format!(
-            "the record was made from snapshot {:016x}, this router holds {:016x}",
-            opened.version, snapshot.version
-        );
-        return Err(Error::new(Code::OtherSnapshot, what));
-    }
-    let question = Question {
-        profile: opened.profile,
-        facts: &opened.facts,
-        now_ns: opened.now_ns,
-        seed: opened.seed,
-    };
-    let mut rest = opened.rest;
-    let count = rest.u8()?;
-    let mut read = 0;
-    let segments = Segments::of(&opened.facts);
-    let decision = decide(snapshot, &question, segments, |_| {
-        read += 1;
-        Ok(Evidence {
-            approval: rest.f32()?,
-            approval_sd: rest.f32()?,
-            learnable_sd: rest.f32()?,
-            failure: rest.f32()?,
-            latency_ms: rest.f32()?,
-            gate: Gate::ALL
-                .get(rest.u8()? as usize)
-                .copied()
-                .ok_or_else(|| rest.fail("names a gate that does not exist"))?,
-        })
-    })?;
-    let digest = rest.u64()?;
-    rest.end()?;
-    if read != count || digest != decision.digest() {
-        let what = format!("build {} decided otherwise than {VERSION}", opened.build);
-        return Err(Error::new(Code::CorruptRecord, what));
-    }
-    Ok(decision)
 }

@@ -6,6 +6,9 @@ use crate::wire::{Reader, Writer, hash64, mix64};
 const LONGEST_WORD: usize = 64;
 /// A BIN has at most 8 digits; more would be part of a card number, which has no place here.
 const LONGEST_BIN: usize = 8;
+/// As many pairs as a payment may carry, and as many bytes as a value may have.
+const MOST_METADATA: usize = 50;
+pub(crate) const LONGEST_VALUE: usize = 4_096;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts<'a> {
@@ -16,6 +19,17 @@ pub struct Facts<'a> {
     pub funding: Option<&'a str>,
     pub bin: Option<&'a str>,
     pub issuer_country: Option<&'a str>,
+    pub capture_method: Option<&'a str>,
+    pub channel: Option<&'a str>,
+    pub three_ds: Option<&'a str>,
+    pub billing_country: Option<&'a str>,
+    pub recurring: Option<bool>,
+    /// 0 to 100.
+    pub risk_score: Option<u8>,
+    /// Keys and values, each key once.
+    pub metadata: Vec<(&'a str, &'a str)>,
+    /// What makes rules' draws the same for the same payment: its id. Without it the seed does.
+    pub sticky_key: Option<&'a str>,
     /// The merchant does not want this payment to be used for finding out.
     pub no_exploring: bool,
     /// What the account must be able to do for this payment.
@@ -32,6 +46,10 @@ impl<'a> Facts<'a> {
             ("network", self.network),
             ("funding", self.funding),
             ("issuer_country", self.issuer_country),
+            ("capture_method", self.capture_method),
+            ("channel", self.channel),
+            ("three_ds", self.three_ds),
+            ("billing_country", self.billing_country),
         ];
         for (name, word) in words {
             if let Some(word) = word {
@@ -54,12 +72,46 @@ impl<'a> Facts<'a> {
                 check_word(name, word)?;
             }
         }
+        if self.risk_score.is_some_and(|score| score > 100) {
+            return Err(invalid("risk_score", "is not 0 to 100"));
+        }
+        if self.sticky_key.is_some_and(|key| key.len() > 255) {
+            return Err(invalid("sticky_key", "is longer than 255 bytes"));
+        }
+        self.check_metadata()
+    }
+
+    fn check_metadata(&self) -> Result<(), Error> {
+        if self.metadata.len() > MOST_METADATA {
+            return Err(invalid("metadata", "has more than 50 pairs"));
+        }
+        for (at, (key, value)) in self.metadata.iter().enumerate() {
+            if key.is_empty() || key.len() > 255 || value.len() > LONGEST_VALUE {
+                let what = "has a key that is empty or longer than 255 bytes, or a longer value \
+                            than 4096 bytes";
+                return Err(invalid("metadata", what));
+            }
+            if self.metadata[..at].iter().any(|(before, _)| before == key) {
+                return Err(invalid("metadata", "has a key twice"));
+            }
+        }
         Ok(())
     }
 
     pub(crate) fn write(&self, out: &mut Writer) {
-        out.u8(u8::from(self.amount_minor.is_some()) | u8::from(self.no_exploring) << 1);
+        let flags = [
+            self.amount_minor.is_some(),
+            self.no_exploring,
+            self.recurring.is_some(),
+            self.recurring == Some(true),
+            self.risk_score.is_some(),
+        ];
+        out.u8(flags
+            .iter()
+            .rev()
+            .fold(0, |bits, flag| bits << 1 | u8::from(*flag)));
         out.i64(self.amount_minor.unwrap_or(0));
+        out.u8(self.risk_score.unwrap_or(0));
         for word in [
             self.currency,
             self.method,
@@ -67,6 +119,11 @@ impl<'a> Facts<'a> {
             self.funding,
             self.bin,
             self.issuer_country,
+            self.capture_method,
+            self.channel,
+            self.three_ds,
+            self.billing_country,
+            self.sticky_key,
         ] {
             // An empty word and no word mean the same: unknown.
             out.text(word.unwrap_or(""));
@@ -77,31 +134,46 @@ impl<'a> Facts<'a> {
                 out.text(word);
             }
         }
+        out.u8(self.metadata.len() as u8);
+        for (key, value) in &self.metadata {
+            out.text(key);
+            out.long_text(value);
+        }
     }
 
     pub(crate) fn read(from: &mut Reader<'a>) -> Result<Self, Error> {
         let flags = from.u8()?;
-        let (known, no_exploring) = (flags & 1 != 0, flags & 2 != 0);
-        let amount = from.i64()?;
+        let flag = |bit: u8| flags >> bit & 1 == 1;
+        let (amount, risk) = (from.i64()?, from.u8()?);
         let mut word = || -> Result<Option<&'a str>, Error> {
             let text = from.text()?;
             Ok((!text.is_empty()).then_some(text))
         };
         let mut facts = Self {
-            amount_minor: known.then_some(amount),
+            amount_minor: flag(0).then_some(amount),
             currency: word()?,
             method: word()?,
             network: word()?,
             funding: word()?,
             bin: word()?,
             issuer_country: word()?,
-            no_exploring,
+            capture_method: word()?,
+            channel: word()?,
+            three_ds: word()?,
+            billing_country: word()?,
+            sticky_key: word()?,
+            recurring: flag(2).then_some(flag(3)),
+            risk_score: flag(4).then_some(risk),
+            no_exploring: flag(1),
             ..Self::default()
         };
         for list in [&mut facts.capabilities, &mut facts.excluded] {
             for _ in 0..from.u8()? {
                 list.push(from.text()?);
             }
+        }
+        for _ in 0..from.u8()? {
+            facts.metadata.push((from.text()?, from.long_text()?));
         }
         Ok(facts)
     }
@@ -186,6 +258,11 @@ mod tests {
             bin: Some("411111"),
             capabilities: vec!["multi_capture"],
             excluded: vec!["acc_b", "acc_c"],
+            channel: Some("moto"),
+            recurring: Some(true),
+            risk_score: Some(0),
+            metadata: vec![("shop", "north"), ("basket", "")],
+            sticky_key: Some("pay_1"),
             ..Facts::default()
         };
         let mut out = Writer::default();

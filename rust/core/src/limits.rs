@@ -41,8 +41,8 @@ impl RateLimit {
 /// The bucket counts what was taken, so that a fresh one is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Bucket {
-    taken: f64,
-    at_s: f64,
+    pub taken: f64,
+    pub at_s: f64,
 }
 
 impl Bucket {
@@ -87,9 +87,9 @@ const DECREASE: f64 = 0.8;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct AdaptiveCap {
-    at_once: f64,
+    pub at_once: f64,
     /// Calls that began before the last decrease say nothing about what came after it.
-    decreased_s: f64,
+    pub decreased_s: f64,
 }
 
 impl Default for AdaptiveCap {
@@ -113,6 +113,11 @@ pub(crate) struct Load {
 }
 
 impl AdaptiveCap {
+    /// Whether calls could have led to it: a saved cap of nonsense would stop an account.
+    pub fn is_possible(&self) -> bool {
+        (LEAST_AT_ONCE..=MOST_AT_ONCE).contains(&self.at_once)
+    }
+
     pub fn at_once(&self) -> u32 {
         self.at_once as u32
     }

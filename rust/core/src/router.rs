@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::breaker::{Breaker, BreakerView, Phase, Signal, Trip};
-use crate::choose::{Evidence, Gate};
 use crate::clock::Clock;
-use crate::decide::{Decision, Question, decide, replay, segments_of};
+use crate::counters::{Counted, Tallies};
+use crate::decide::{Decision, Question, decide};
 use crate::error::{Code, Error};
 use crate::facts::{Facts, Segments};
 use crate::flights::{Flight, Flights};
 use crate::health::{Answers, TechnicalHealth};
 use crate::limits::{AdaptiveCap, Bucket, Load};
+use crate::live::Live;
 use crate::outcome::Outcome;
+use crate::record::{Recorded, replay, try_ruleset};
 use crate::scores::{Answer, Declined, Scores};
 use crate::snapshot::Snapshot;
 
@@ -28,6 +30,7 @@ pub(crate) struct Slot {
     pub flights: Flights,
     pub bucket: Bucket,
     pub adaptive: AdaptiveCap,
+    pub tallies: Tallies,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,7 @@ pub struct Permit {
     generation: u32,
     begun_s: f64,
     segments: Option<Segments>,
+    counted: Option<Counted>,
     declined: Option<Arc<Mutex<Declined>>>,
 }
 
@@ -95,7 +99,7 @@ pub struct AccountHealth {
 
 impl Slot {
     /// Calls that may be open at once; 0 means no cap.
-    fn cap(&self, snapshot: &Snapshot, account: u16) -> u32 {
+    pub fn cap(&self, snapshot: &Snapshot, account: u16) -> u32 {
         let most = snapshot.max_in_flight[account as usize];
         match (snapshot.adaptive[account as usize], most) {
             (false, _) => most,
@@ -160,6 +164,9 @@ impl Router {
             }
         });
         self.columns = columns.collect();
+        for slot in &mut self.slots {
+            slot.tallies.keep(&snapshot.counted);
+        }
         self.snapshot = snapshot;
     }
 
@@ -171,49 +178,27 @@ impl Router {
         seed: u64,
     ) -> Result<Decision, Error> {
         facts.check()?;
-        let now_s = self.clock.peek(now_ns);
-        let set = &self.snapshot.settings;
         let segments = Segments::of(facts);
-        let model = &self.snapshot.model;
-        let reading = self.scores.read(&segments, now_s, model);
         let question = Question {
             profile,
             facts,
             now_ns,
+            wall_ns: self.clock.wall_ns(now_ns),
             seed,
         };
-        decide(&self.snapshot, &question, segments, |place| {
-            let column = self.columns[place.account as usize] as usize;
-            let slot = &self.slots[column];
-            let estimate = reading.estimate(column, model);
-            let overdue = slot.flights.overdue(now_s, set.health.overdue_ms * 1e-3);
-            let cap = slot.cap(&self.snapshot, place.account);
-            let rate = self.snapshot.rate_limits[place.account as usize];
-            let gate = match slot.breaker.view(overdue, now_s, &set.breaker).phase {
-                Phase::Open => Gate::BreakerOpen,
-                Phase::HalfOpen if slot.flights.probes() >= set.breaker.probes => {
-                    Gate::BreakerOpen
-                }
-                _ if cap > 0 && slot.flights.len() >= cap as usize => Gate::AtCapacity,
-                _ if slot.bucket.wait_s(rate, now_s) > 0.0 => Gate::RateLimited,
-                Phase::HalfOpen => Gate::Probe,
-                Phase::Closed => Gate::Closed,
-            };
-            let failure = slot.technical.failure_rate(overdue, now_s, &set.health);
-            Ok(Evidence {
-                approval: estimate.approval as f32,
-                approval_sd: estimate.sd as f32,
-                learnable_sd: estimate.learnable_sd as f32,
-                failure: failure as f32,
-                latency_ms: slot.technical.latency_ms as f32,
-                gate,
-            })
-        })
+        let mut sight = Live::new(self, &segments, &question);
+        decide(&self.snapshot, &question, segments, &mut sight)
     }
 
     /// Makes a recorded decision again from its record and this router's snapshot.
     pub fn replay(&self, record: &[u8]) -> Result<Decision, Error> {
         replay(&self.snapshot, record)
+    }
+
+    /// Decides a recorded payment under a profile of this router's snapshot, by what was known
+    /// of its accounts then: how a changed ruleset is tried on payments of the past.
+    pub fn try_ruleset(&self, record: &[u8], profile: &str) -> Result<Decision, Error> {
+        try_ruleset(&self.snapshot, record, profile)
     }
 
     /// Asks to begin a call. A `required` call can go nowhere else (say, the capture of a payment
@@ -281,6 +266,7 @@ impl Router {
             generation: slot.generation,
             begun_s: now_s,
             segments: decision.map(|d| d.segments),
+            counted: decision.map(|d| d.counted),
             declined: decision.map(|d| Arc::clone(&d.declined)),
         })
     }
@@ -293,6 +279,7 @@ impl Router {
         latency_ms: f64,
         now_ns: i64,
     ) -> Result<(), Error> {
+        let wall_ns = self.clock.wall_ns(now_ns);
         let now_s = self.clock.advance(now_ns);
         let set = &self.snapshot.settings;
         let Some(slot) = self.slots.get_mut(permit.slot as usize) else {
@@ -336,6 +323,7 @@ impl Router {
                 slot.technical.recover();
             }
         }
+        self.count(permit.slot, outcome, permit.counted, wall_ns);
         if let Some(segments) = permit.segments {
             self.learn(
                 permit.slot,
@@ -346,6 +334,15 @@ impl Router {
             );
         }
         Ok(())
+    }
+
+    /// Counts an approved authorization for caps and commitments.
+    fn count(&mut self, slot: u32, outcome: Outcome, counted: Option<Counted>, wall_ns: i64) {
+        let known = |c: &Counted| self.snapshot.counted.contains_key(&c.profile);
+        let approved = counted.filter(|_| outcome == Outcome::Approved);
+        if let Some(counted) = approved.filter(known) {
+            self.slots[slot as usize].tallies.add(counted, wall_ns);
+        }
     }
 
     fn learn(
@@ -399,13 +396,15 @@ impl Router {
         outcome: Outcome,
         now_ns: i64,
     ) -> Result<(), Error> {
-        let segments = segments_of(record)?;
+        let (segments, counted) = Recorded::read(record)?.learnable();
+        let wall_ns = self.clock.wall_ns(now_ns);
         let now_s = self.clock.advance(now_ns);
-        let Some(slot) = self.slot_of.get(account_id) else {
+        let Some(slot) = self.slot_of.get(account_id).copied() else {
             let what = format!("there is no account {account_id:?}");
             return Err(Error::new(Code::UnknownAccount, what));
         };
-        self.learn(*slot, &segments, outcome, None, now_s);
+        self.count(slot, outcome, Some(counted), wall_ns);
+        self.learn(slot, &segments, outcome, None, now_s);
         Ok(())
     }
 

@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::config::{AmountLimit, Config, FactName, ProfileConfig};
+use crate::config::{AccountConfig, AmountLimit, Config, FactName, ProfileConfig};
+use crate::counters::profile_key;
 use crate::error::{Code, Error};
 use crate::facts::{Facts, symbol};
 use crate::limits::RateLimit;
 use crate::objective::{Fees, Objective, Rates};
+use crate::rules::{Ruleset, places_of};
 use crate::scores::Model;
 use crate::settings::Settings;
 use crate::wire::hash64;
@@ -29,6 +31,11 @@ pub enum FilterReason {
     AmountAboveMax = 8,
     Capability = 9,
     UnknownFact = 10,
+    RuleOnly = 11,
+    RuleExclude = 12,
+    RuleCap = 13,
+    /// Only where a recorded decision is tried under other rules.
+    NoEvidence = 14,
 }
 
 impl FilterReason {
@@ -45,6 +52,10 @@ impl FilterReason {
             Self::AmountAboveMax => "amount_above_max",
             Self::Capability => "capability",
             Self::UnknownFact => "unknown_fact",
+            Self::RuleOnly => "rule_only",
+            Self::RuleExclude => "rule_exclude",
+            Self::RuleCap => "rule_cap",
+            Self::NoEvidence => "no_evidence",
         }
     }
 
@@ -61,6 +72,10 @@ impl FilterReason {
             Self::AmountAboveMax => "the amount is above the account's maximum in this currency",
             Self::Capability => "the account lacks a capability that the payment needs",
             Self::UnknownFact => "a fact that the account wants to know is unknown",
+            Self::RuleOnly => "a rule keeps other accounts only",
+            Self::RuleExclude => "a rule leaves the account out",
+            Self::RuleCap => "the account has reached a rule's cap for the day or month",
+            Self::NoEvidence => "the record says nothing of the account at that time",
         }
     }
 }
@@ -111,6 +126,8 @@ impl Dimension {
 pub(crate) struct Place {
     pub account: u16,
     pub tier: u8,
+    /// Its number in the profile, which rules know it by.
+    pub index: u8,
 }
 
 #[derive(Debug)]
@@ -118,6 +135,9 @@ pub(crate) struct Profile {
     pub places: Vec<Place>,
     pub objective: Objective,
     pub explore: bool,
+    pub ruleset: Option<Ruleset>,
+    /// What its approved payments are counted under.
+    pub counted: u64,
 }
 
 #[derive(Debug)]
@@ -130,7 +150,12 @@ pub struct Snapshot {
     pub(crate) max_in_flight: Vec<u32>,
     pub(crate) adaptive: Vec<bool>,
     pub(crate) rate_limits: Vec<RateLimit>,
-    pub(crate) profiles: HashMap<Box<str>, Profile>,
+    /// Each account's number in records: the same in every configuration.
+    pub(crate) account_keys: Vec<u64>,
+    pub(crate) profiles: Vec<Profile>,
+    profile_by_id: HashMap<Box<str>, u32>,
+    /// What approved payments are counted under, of all profiles.
+    pub(crate) counted: SymbolMap<()>,
     pub(crate) model: Model,
     pub(crate) fees: Vec<Fees>,
     pub(crate) rates: Rates,
@@ -139,22 +164,16 @@ pub struct Snapshot {
     dimensions: [(Dimension, FilterReason); 4],
     capabilities: SymbolMap<Bits>,
     none: Bits,
-    limits: SymbolMap<Vec<(u16, AmountLimit)>>,
+    limits: Limits,
 }
 
 impl Snapshot {
     pub fn compile(json: &[u8]) -> Result<Self, Error> {
         let config = Config::parse(json)?;
         let count = config.accounts.len();
-        let mut limits: SymbolMap<Vec<(u16, AmountLimit)>> = SymbolMap::default();
-        for (i, account) in config.accounts.iter().enumerate() {
-            for (currency, limit) in &account.amount_limits {
-                let key = symbol(Some(currency));
-                limits.entry(key).or_default().push((i as u16, *limit));
-            }
-        }
+        let limits = compile_limits(&config.accounts);
         let wants = |i: usize, fact| config.accounts[i].require_known.contains(&fact);
-        let dimension = |list: fn(&crate::config::AccountConfig) -> &Vec<String>, fact| {
+        let dimension = |list: fn(&AccountConfig) -> &Vec<String>, fact| {
             let words = |i: usize| list(&config.accounts[i]).as_slice();
             compile_dimension(count, &words, &|i| wants(i, fact))
         };
@@ -185,7 +204,8 @@ impl Snapshot {
             .enumerate()
             .map(|(i, id)| (id.clone(), i as u16))
             .collect();
-        let profiles = compile_profiles(&config.profiles, &by_id);
+        let profiles = compile_profiles(&config.profiles, &by_id)?;
+        let profile_ids = config.profiles.iter().map(|p| p.id.as_str().into());
         let set = &config.settings;
         let rates = compile_rates(set);
         let health = &set.health;
@@ -202,8 +222,11 @@ impl Snapshot {
             fees: accounts.map(|a| Fees::new(&a.fees, &rates)).collect(),
             rates,
             settings: config.settings.clone(),
+            account_keys: ids.iter().map(|id| hash64(id.as_bytes())).collect(),
             ids,
             by_id,
+            profile_by_id: profile_ids.zip(0..).collect(),
+            counted: profiles.iter().map(|p| (p.counted, ())).collect(),
             profiles,
             dimensions,
             capabilities,
@@ -216,8 +239,9 @@ impl Snapshot {
         &self.ids[account as usize]
     }
 
-    pub(crate) fn profile(&self, id: &str) -> Result<&Profile, Error> {
-        let profile = self.profiles.get(id);
+    /// A profile's number among `profiles`.
+    pub(crate) fn profile(&self, id: &str) -> Result<u32, Error> {
+        let profile = self.profile_by_id.get(id).copied();
         profile
             .ok_or_else(|| Error::new(Code::UnknownProfile, format!("there is no profile {id:?}")))
     }
@@ -298,6 +322,20 @@ impl Snapshot {
     }
 }
 
+/// By currency, each with its accounts in their order.
+type Limits = SymbolMap<Vec<(u16, AmountLimit)>>;
+
+fn compile_limits(accounts: &[AccountConfig]) -> Limits {
+    let mut limits = Limits::default();
+    for (account, i) in accounts.iter().zip(0_u16..) {
+        for (currency, limit) in &account.amount_limits {
+            let key = symbol(Some(currency));
+            limits.entry(key).or_default().push((i, *limit));
+        }
+    }
+    limits
+}
+
 fn compile_rates(set: &Settings) -> Rates {
     let rates = set.exchange_rates.iter();
     rates
@@ -308,24 +346,33 @@ fn compile_rates(set: &Settings) -> Rates {
 fn compile_profiles(
     profiles: &[ProfileConfig],
     by_id: &HashMap<Box<str>, u16>,
-) -> HashMap<Box<str>, Profile> {
-    let compile = |profile: &ProfileConfig| {
+) -> Result<Vec<Profile>, Error> {
+    let compile = |(i, profile): (usize, &ProfileConfig)| {
         // Empty tiers are dropped: the numbers say how preferred a tier is among those there are.
         let tiers = profile.tiers.iter().filter(|t| !t.is_empty());
-        let places = tiers.zip(0_u8..).flat_map(|(accounts, tier)| {
-            accounts.iter().map(move |id| Place {
-                account: by_id[id.as_str()],
-                tier,
-            })
+        let places = tiers
+            .zip(0_u8..)
+            .flat_map(|(ids, tier)| ids.iter().map(move |id| (id, tier)));
+        let places = places.zip(0_u8..).map(|((id, tier), index)| Place {
+            account: by_id[id.as_str()],
+            tier,
+            index,
         });
-        let compiled = Profile {
+        let ids = profile.tiers.iter().flatten().map(String::as_str);
+        let key = format!("profiles[{i}].ruleset");
+        let ruleset = profile.ruleset.as_ref();
+        let ruleset = ruleset.map(|doc| Ruleset::compile(doc, &key, &places_of(ids)));
+        let ruleset = ruleset.transpose()?;
+        let objective = ruleset.as_ref().and_then(|ruleset| ruleset.objective);
+        Ok(Profile {
             places: places.collect(),
-            objective: Objective::new(&profile.objective),
+            objective: objective.unwrap_or_else(|| Objective::new(&profile.objective)),
             explore: profile.explore,
-        };
-        (profile.id.as_str().into(), compiled)
+            ruleset,
+            counted: profile_key(&profile.id),
+        })
     };
-    profiles.iter().map(compile).collect()
+    profiles.iter().enumerate().map(compile).collect()
 }
 
 fn bits(count: usize, test: impl Fn(usize) -> bool) -> Bits {

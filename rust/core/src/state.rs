@@ -5,10 +5,12 @@
 //! before anything changes.
 use crate::breaker::{Breaker, Trip};
 use crate::clock::Clock;
+use crate::counters::{Tallies, Tally};
 use crate::error::{Code, Error};
 use crate::facts::LEVELS;
 use crate::flights::{Flight, Flights};
 use crate::health::{Answers, TechnicalHealth};
+use crate::limits::{AdaptiveCap, Bucket};
 use crate::router::Router;
 use crate::scores::Scores;
 use crate::weights::{Cell, SHARED};
@@ -16,7 +18,7 @@ use crate::wire::{Reader, Writer};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"TRNS");
 /// The layout; a new layout gets a new number.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 
 struct SavedAccount {
     id: String,
@@ -24,6 +26,9 @@ struct SavedAccount {
     answers: Answers,
     breaker: Breaker,
     flights: Flights,
+    bucket: Bucket,
+    adaptive: AdaptiveCap,
+    tallies: Tallies,
 }
 
 impl Router {
@@ -32,9 +37,7 @@ impl Router {
         let mut out = Writer::default();
         out.u32(MAGIC);
         out.u8(LAYOUT);
-        out.f64(self.clock.steady_s);
-        out.u8(u8::from(self.clock.last_ns.is_some()));
-        out.i64(self.clock.last_ns.unwrap_or(0));
+        write_clock(&mut out, &self.clock);
         out.u32(self.columns.len() as u32);
         for column in &self.columns {
             let slot = &self.slots[*column as usize];
@@ -50,6 +53,8 @@ impl Router {
             for flight in own() {
                 out.f64(flight.begun_s);
             }
+            write_limits(&mut out, &slot.bucket, &slot.adaptive);
+            write_tallies(&mut out, &slot.tallies);
         }
         let (correlation, variance) = self.scores.correlation;
         out.f64(correlation);
@@ -80,9 +85,7 @@ impl Router {
         if layout != LAYOUT {
             return Err(from.fail(&format!("has layout {layout}, this build reads {LAYOUT}")));
         }
-        let steady_s = from.f64()?;
-        let known = from.u8()? != 0;
-        let last_ns = from.i64()?;
+        let clock = read_clock(&mut from)?;
         let mut accounts = Vec::new();
         for _ in 0..from.u32()? {
             accounts.push(read_account(&mut from)?);
@@ -94,10 +97,7 @@ impl Router {
         let scores = self.read_scores(&mut from, &columns)?;
         from.end()?;
 
-        self.clock = Clock {
-            steady_s,
-            last_ns: known.then_some(last_ns),
-        };
+        self.clock = clock;
         self.scores = scores;
         for slot in &mut self.slots {
             slot.technical = TechnicalHealth::default();
@@ -105,7 +105,10 @@ impl Router {
             slot.breaker = Breaker::default();
             // Open calls of this process stay: their permits are out. Their age starts anew,
             // because it was told in the time that this state replaces.
-            slot.flights = slot.flights.begun_at(steady_s);
+            slot.flights = slot.flights.begun_at(clock.steady_s);
+            slot.bucket = Bucket::default();
+            slot.adaptive = AdaptiveCap::default();
+            slot.tallies = Tallies::default();
         }
         for (account, column) in accounts.into_iter().zip(columns) {
             if let Some(column) = column {
@@ -114,6 +117,10 @@ impl Router {
                 slot.answers = account.answers;
                 slot.breaker = account.breaker;
                 slot.flights.prepend(account.flights);
+                slot.bucket = account.bucket;
+                slot.adaptive = account.adaptive;
+                slot.tallies = account.tallies;
+                slot.tallies.keep(&self.snapshot.counted);
             }
         }
         self.clock.advance(now_ns);
@@ -158,6 +165,71 @@ impl Router {
         }
         Ok(scores)
     }
+}
+
+fn write_clock(out: &mut Writer, clock: &Clock) {
+    out.f64(clock.steady_s);
+    for reading_ns in [clock.last_ns, clock.trusted_ns] {
+        out.u8(u8::from(reading_ns.is_some()));
+        out.i64(reading_ns.unwrap_or(0));
+    }
+}
+
+fn read_clock(from: &mut Reader<'_>) -> Result<Clock, Error> {
+    let steady_s = from.f64()?;
+    let mut reading_ns = || -> Result<Option<i64>, Error> {
+        let known = from.u8()? != 0;
+        let reading_ns = from.i64()?;
+        Ok(known.then_some(reading_ns))
+    };
+    Ok(Clock {
+        steady_s,
+        last_ns: reading_ns()?,
+        trusted_ns: reading_ns()?,
+    })
+}
+
+fn write_limits(out: &mut Writer, bucket: &Bucket, adaptive: &AdaptiveCap) {
+    for value in [
+        bucket.taken,
+        bucket.at_s,
+        adaptive.at_once,
+        adaptive.decreased_s,
+    ] {
+        out.f64(value);
+    }
+}
+
+fn write_tallies(out: &mut Writer, tallies: &Tallies) {
+    let tallies = tallies.sorted();
+    out.u32(tallies.len() as u32);
+    for (profile, tally) in tallies {
+        out.u64(profile);
+        out.i64(tally.day.into());
+        out.i64(tally.month.into());
+        out.u32(tally.sums.len() as u32);
+        for (currency, sums) in &tally.sums {
+            out.u64(*currency);
+            sums.iter().for_each(|sum| out.u64(*sum));
+        }
+    }
+}
+
+fn read_tallies(from: &mut Reader<'_>) -> Result<Tallies, Error> {
+    let mut tallies = Tallies::default();
+    for _ in 0..from.u32()? {
+        let profile = from.u64()?;
+        let mut tally = Tally::default();
+        for number in [&mut tally.day, &mut tally.month] {
+            let read = i32::try_from(from.i64()?);
+            *number = read.map_err(|_| from.fail("counts a day that does not exist"))?;
+        }
+        for _ in 0..from.u32()? {
+            tally.sums.push((from.u64()?, [from.u64()?, from.u64()?]));
+        }
+        tallies.put(profile, tally);
+    }
+    Ok(tallies)
 }
 
 fn write_cell(out: &mut Writer, cell: &Cell) {
@@ -247,11 +319,25 @@ fn read_account(from: &mut Reader<'_>) -> Result<SavedAccount, Error> {
             orphan: true,
         });
     }
+    let bucket = Bucket {
+        taken: from.f64()?,
+        at_s: from.f64()?,
+    };
+    let adaptive = AdaptiveCap {
+        at_once: from.f64()?,
+        decreased_s: from.f64()?,
+    };
+    if !adaptive.is_possible() || bucket.taken < 0.0 {
+        return Err(from.fail("has a limit that is none"));
+    }
     Ok(SavedAccount {
         id,
         technical,
         answers,
         breaker,
         flights,
+        bucket,
+        adaptive,
+        tallies: read_tallies(from)?,
     })
 }

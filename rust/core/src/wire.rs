@@ -48,6 +48,13 @@ impl Writer {
         self.bytes.extend_from_slice(value.as_bytes());
     }
 
+    /// Text of at most 65,535 bytes; longer text is refused before it comes here.
+    pub fn long_text(&mut self, value: &str) {
+        debug_assert!(u16::try_from(value.len()).is_ok());
+        self.u16(value.len() as u16);
+        self.bytes.extend_from_slice(value.as_bytes());
+    }
+
     /// Adds a checksum over everything so far.
     pub fn seal(mut self) -> Vec<u8> {
         let sum = hash64(&self.bytes);
@@ -123,6 +130,15 @@ impl<'a> Reader<'a> {
 
     pub fn text(&mut self) -> Result<&'a str, Error> {
         let length = self.u8()? as usize;
+        self.utf8(length)
+    }
+
+    pub fn long_text(&mut self) -> Result<&'a str, Error> {
+        let length = u16::from_le_bytes(self.array()?) as usize;
+        self.utf8(length)
+    }
+
+    fn utf8(&mut self, length: usize) -> Result<&'a str, Error> {
         let bytes = self.take(length)?;
         std::str::from_utf8(bytes)
             .map_err(|_| Error::new(self.code, "holds text that is not UTF-8"))

@@ -169,12 +169,11 @@ fn with_facts<T>(payment: &Payment, run: impl FnOnce(&Facts<'_>) -> T) -> T {
         currency: payment.currency.map(|k| CURRENCIES[k]),
         method: Some("card"),
         network: payment.network.map(|k| NETWORKS[k]),
-        funding: None,
         bin: bin.as_deref(),
         issuer_country: payment.country.map(|k| COUNTRIES[k]),
-        capabilities: vec![],
         excluded: excluded.iter().map(String::as_str).collect(),
         no_exploring: payment.bin == Some(7),
+        ..Facts::default()
     })
 }
 

@@ -39,6 +39,23 @@ impl Decision {
     }
 
     #[getter]
+    fn matched_rules(&self) -> Vec<&str> {
+        self.inner.matched_rules().collect()
+    }
+
+    /// The rule's id and its reason.
+    #[getter]
+    fn blocked(&self) -> Option<(&str, &str)> {
+        let blocked = self.inner.blocked.as_ref();
+        blocked.map(|b| (b.rule_id.as_str(), b.reason.as_str()))
+    }
+
+    #[getter]
+    fn require_three_ds(&self) -> bool {
+        self.inner.require_three_ds
+    }
+
+    #[getter]
     fn snapshot_version(&self) -> String {
         version_text(self.inner.snapshot.version)
     }

@@ -74,12 +74,13 @@ impl Router {
         Ok(version)
     }
 
+    /// By position only: matching some twenty keywords would cost as much as the decision.
     #[pyo3(signature = (
-        profile_id, *, now_ns, seed, amount_minor=None, currency=None, method=None, network=None,
-        funding=None, bin=None, issuer_country=None, capabilities=None, excluded=None,
-        no_exploring=false,
+        profile_id, now_ns, seed, amount_minor, currency, method, network, funding, bin,
+        issuer_country, capabilities, excluded, no_exploring, capture_method, channel, three_ds,
+        billing_country, recurring, risk_score, metadata, sticky_key, /,
     ))]
-    #[allow(clippy::too_many_arguments)] // Keywords in Python; an object would cost more.
+    #[allow(clippy::too_many_arguments)] // An object would cost a look-up for each.
     fn decide(
         &self,
         py: Python<'_>,
@@ -96,6 +97,14 @@ impl Router {
         capabilities: Option<Vec<PyBackedStr>>,
         excluded: Option<Vec<PyBackedStr>>,
         no_exploring: bool,
+        capture_method: Option<&str>,
+        channel: Option<&str>,
+        three_ds: Option<&str>,
+        billing_country: Option<&str>,
+        recurring: Option<bool>,
+        risk_score: Option<i64>,
+        metadata: Option<Vec<(PyBackedStr, PyBackedStr)>>,
+        sticky_key: Option<&str>,
     ) -> PyResult<Decision> {
         let facts = Facts {
             amount_minor,
@@ -105,6 +114,19 @@ impl Router {
             funding,
             bin,
             issuer_country,
+            capture_method,
+            channel,
+            three_ds,
+            billing_country,
+            recurring,
+            // What is no score at all stays one that the core refuses.
+            risk_score: risk_score.map(|score| u8::try_from(score).unwrap_or(u8::MAX)),
+            metadata: metadata
+                .iter()
+                .flatten()
+                .map(|(k, v)| (&**k, &**v))
+                .collect(),
+            sticky_key,
             capabilities: capabilities.iter().flatten().map(|s| &**s).collect(),
             excluded: excluded.iter().flatten().map(|s| &**s).collect(),
             no_exploring,
@@ -117,6 +139,11 @@ impl Router {
 
     fn replay(&self, py: Python<'_>, record: &[u8]) -> PyResult<Decision> {
         let inner = guard(py, || self.read().replay(record))?;
+        Ok(Decision { inner })
+    }
+
+    fn try_ruleset(&self, py: Python<'_>, record: &[u8], profile_id: &str) -> PyResult<Decision> {
+        let inner = guard(py, || self.read().try_ruleset(record, profile_id))?;
         Ok(Decision { inner })
     }
 

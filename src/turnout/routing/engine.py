@@ -6,7 +6,7 @@ first account's id and the record, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,6 +45,14 @@ class RoutingFacts:
         capabilities: What the account must be able to do.
         excluded: Accounts not to be named.
         no_exploring: The payment is not to be used for finding out: the best by the estimates.
+        capture_method: automatic or manual.
+        channel: ecommerce, in_app, moto and the like.
+        three_ds: What 3-D Secure said before: none, attempted, authenticated, failed, exempted.
+        billing_country: ISO 3166-1 alpha-2.
+        recurring: Whether it is one of a series.
+        risk_score: 0 to 100.
+        metadata: The merchant's own, at most 50 keys.
+        sticky_key: The payment's id; a rule's volume split draws the same for the same one.
     """
 
     amount_minor: int | None = None
@@ -57,6 +65,14 @@ class RoutingFacts:
     capabilities: Sequence[str] | None = None
     excluded: Sequence[str] | None = None
     no_exploring: bool = False
+    capture_method: str | None = None
+    channel: str | None = None
+    three_ds: str | None = None
+    billing_country: str | None = None
+    recurring: bool | None = None
+    risk_score: int | None = None
+    metadata: Mapping[str, str] | None = None
+    sticky_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,14 @@ class FilteredAccount:
     account_id: str
     reason: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The rule that refuses a payment, and its reason. `otherwise` stands for no rule's match."""
+
+    rule_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +191,22 @@ class Decision:
     def degraded(self) -> bool:
         """All eligible accounts are ill or full: the least ill stands first."""
         return self.native.degraded
+
+    @property
+    def matched_rules(self) -> tuple[str, ...]:
+        """The ids of the rules that the payment matched, in their order."""
+        return tuple(self.native.matched_rules)
+
+    @property
+    def blocked(self) -> Blocked | None:
+        """The rule that refuses the payment; nothing is ranked then."""
+        blocked = self.native.blocked
+        return None if blocked is None else Blocked(*blocked)
+
+    @property
+    def require_three_ds(self) -> bool:
+        """A rule wants 3-D Secure: the connector asks the provider for it."""
+        return self.native.require_three_ds
 
     @property
     def snapshot_version(self) -> str:
@@ -239,18 +279,26 @@ class RoutingEngine:
         """
         native = self._router.decide(
             profile_id,
-            now_ns=now_ns,
-            seed=seed,
-            amount_minor=facts.amount_minor,
-            currency=facts.currency,
-            method=facts.method,
-            network=facts.network,
-            funding=facts.funding,
-            bin=facts.bin,
-            issuer_country=facts.issuer_country,
-            capabilities=facts.capabilities,
-            excluded=facts.excluded,
-            no_exploring=facts.no_exploring,
+            now_ns,
+            seed,
+            facts.amount_minor,
+            facts.currency,
+            facts.method,
+            facts.network,
+            facts.funding,
+            facts.bin,
+            facts.issuer_country,
+            facts.capabilities,
+            facts.excluded,
+            facts.no_exploring,
+            facts.capture_method,
+            facts.channel,
+            facts.three_ds,
+            facts.billing_country,
+            facts.recurring,
+            facts.risk_score,
+            tuple(facts.metadata.items()) if facts.metadata else None,
+            facts.sticky_key,
         )
         return Decision(decision_id, native)
 
@@ -262,6 +310,18 @@ class RoutingEngine:
                 configuration: make an engine from that one.
         """
         return Decision(decision_id, self._router.replay(record))
+
+    def try_ruleset(self, record: bytes, profile_id: str, *, decision_id: str) -> Decision:
+        """Decide a recorded payment again, but under another profile of this configuration.
+
+        Facts, time, seed and what was known of each account are the record's, whichever
+        configuration made it. Accounts that it says nothing of fall out with `no_evidence`; caps
+        and commitments that it did not count stand at nothing.
+
+        Raises:
+            RoutingError: unknown_profile, corrupt_record.
+        """
+        return Decision(decision_id, self._router.try_ruleset(record, profile_id))
 
     def begin(
         self,
