@@ -181,17 +181,6 @@ async def test_a_claim_is_one_per_merchant_and_rpc_and_key(store: Store) -> None
         await store.commit(UnitOfWork(claim=Claim(key, b"", "", "", NOW_NS)))
 
 
-async def test_a_merchant_reference_is_taken_once_per_merchant(store: Store) -> None:
-    await store.commit(authorization(1, reference="order-1").begin)
-    second = authorization(2, reference="order-1")
-    with pytest.raises(MerchantReferenceTaken):
-        await store.commit(second.begin)
-    assert await store.find_claim(second.claim.key) is None
-    await store.commit(authorization(3, reference="order-1", merchant_id="mer_other").begin)
-    await store.commit(authorization(4, reference="").begin)
-    await store.commit(authorization(5, reference="").begin)
-
-
 async def test_a_payment_moves_on_by_one_version_at_a_time(store: Store) -> None:
     one = await settled(store)
     stale = one.payment

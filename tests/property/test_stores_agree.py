@@ -129,6 +129,8 @@ class World:
             one = make_operation(payment, number, kind=kind, sequence=sequence, state=state)
             one.check_at_ns = NOW_NS + check if check else 0
             one.provider_reference = f"pi_{check}" if check else ""
+            if one.details is not None and sequence == 3:
+                one.details.merchant_reference = "of whichever refund comes first"
             operations.append(one)
         ledger = [
             make_ledger(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from tests.unit.rig import MERCHANT, Rig, idem, make_rig
 from turnout import v1
 from turnout.domain.errors import AlreadyExists, StateConflict
 from turnout.domain.operation import ClaimKey
-from turnout.orchestration.commands import CaptureCommand
+from turnout.domain.payment import CaptureMethod
+from turnout.orchestration.commands import CaptureCommand, RefundCommand
 from turnout.ports import Store
 from turnout.stores.memory import MemoryStore
 from turnout.stores.sqlite import SqliteStore
@@ -71,3 +73,46 @@ async def test_a_capture_that_is_repeated_after_its_key_has_gone_captures_nothin
         await rig.payments.capture(rig.caller(), key, command)
     assert refused.value.reason == "PAYMENT_STATE"
     assert len(rig.provider.calls) == sent
+
+
+async def told(call: Awaitable[bytes]) -> str:
+    """The status of the refund that was made, or why there is none."""
+    try:
+        refund = v1.Refund.FromString(await call)
+    except AlreadyExists as error:
+        return error.reason
+    return v1.RefundStatus.Name(refund.status)
+
+
+async def test_of_refunds_with_one_reference_one_is_made_whoever_began(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """Also where two processes share a record, and where both would take all there is."""
+    other = await make_rig(
+        tmp_path / "other", store=rig.store, clock=rig.clock, provider=rig.provider
+    )
+    for number, amounts in enumerate([(0, 0), (100, 100), (0, 100)]):
+        payment = await rig.authorize(f"k{number}", capture_method=CaptureMethod.AUTOMATIC)
+        reference = f"refund-{number}"
+        calls = [
+            one.refunds.create(
+                one.caller(),
+                idem(f"r{number}-{at}", rpc="refund"),
+                RefundCommand(payment.payment_id, amount_minor, merchant_reference=reference),
+            )
+            for at, (one, amount_minor) in enumerate(zip((rig, other), amounts, strict=True))
+        ]
+        said = await asyncio.gather(*map(told, calls))
+        assert sorted(said) == ["MERCHANT_REFERENCE_TAKEN", "REFUND_STATUS_SUCCEEDED"]
+    assert len([call for call in rig.provider.calls if call[1] == "refund"]) == 3
+
+
+async def test_a_refund_that_is_repeated_under_another_key_names_the_first(rig: Rig) -> None:
+    payment = await rig.authorize(capture_method=CaptureMethod.AUTOMATIC)
+    command = RefundCommand(payment.payment_id, merchant_reference="refund-1")
+    first = v1.Refund.FromString(
+        await rig.refunds.create(rig.caller(), idem("r1", rpc="refund"), command)
+    )
+    with pytest.raises(AlreadyExists) as refused:
+        await rig.refunds.create(rig.caller(), idem("r2", rpc="refund"), command)
+    assert refused.value.metadata["refund_id"] == first.refund_id

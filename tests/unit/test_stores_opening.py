@@ -8,7 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.contract.store_units import authorization
+from tests.contract.store_units import authorization, make_operation
+from turnout.domain.operation import OperationDetails, OperationKind
 from turnout.stores.sqlite import CannotOpen, SqliteStore, SqliteVaultStore, opening
 from turnout.stores.sqlite.opening import RECORD, VAULT
 
@@ -153,3 +154,32 @@ def test_a_migration_that_fails_leaves_the_schema_before(
     opening.migrate(connection, path, RECORD)
     assert connection.execute("SELECT max(version) FROM schema_version").get == last + 1
     connection.close()
+
+
+async def test_refunds_of_both_modes_that_share_a_reference_do_not_stop_the_migration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.db"
+    steps = opening.migrations(RECORD)
+    with monkeypatch.context() as before:
+        before.setattr(opening, "migrations", lambda kind: steps[:6])
+        store = SqliteStore(path)
+        for number, live in ((1, False), (2, True), (3, False)):
+            one = authorization(number)
+            one.payment.live = live
+            refund = make_operation(one.payment, number, kind=OperationKind.REFUND, sequence=2)
+            name = "refund-3" if number == 3 else "refund-1"
+            refund.details = OperationDetails(merchant_reference=name)
+            one.begin.operations.append(refund)
+            await store.commit(one.begin)
+        await store.close()
+    store = SqliteStore(path)
+    borne = {}
+    for number in (1, 2, 3):
+        payment = await store.get_payment(authorization(number).payment.payment_id)
+        assert payment is not None
+        (refund,) = payment.of_kind(OperationKind.REFUND)
+        assert refund.details is not None
+        borne[number] = refund.details.merchant_reference
+    await store.close()
+    assert borne == {1: "", 2: "refund-1", 3: "refund-3"}

@@ -8,7 +8,7 @@ account.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from turnout.domain.errors import AlreadyExists, FieldError, InvalidRequest, StateConflict
 from turnout.domain.events import EventType
@@ -28,7 +28,13 @@ from turnout.orchestration.commands import CancelCommand, CaptureCommand, Refund
 from turnout.orchestration.idempotency import Run
 from turnout.orchestration.parts import Parts
 from turnout.orchestration.validate import check_capture, check_refund
-from turnout.ports import FollowUpRequest, InquiryRequest, RefundFilter, VersionConflict
+from turnout.ports import (
+    FollowUpRequest,
+    InquiryRequest,
+    MerchantReferenceTaken,
+    RefundFilter,
+    VersionConflict,
+)
 from turnout.routing.engine import Refusal
 
 _MS = 1_000_000
@@ -43,7 +49,6 @@ class FollowUps:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._references: set[tuple[str, str]] = set()
 
     # --- what merchants ask for ------------------------------------------------------------
 
@@ -54,7 +59,7 @@ class FollowUps:
             InvalidRequest, NotFound, StateConflict: nothing was stored or sent.
         """
 
-        def prepare(payment: Payment) -> Operation:
+        async def prepare(payment: Payment) -> Operation:
             check_capture(command, payment.currency)
             amount_minor = self._capture_amount(payment, command)
             account, _ = self._parts.directory.reach(payment.account_id)
@@ -80,7 +85,7 @@ class FollowUps:
             await self._cancel_here(run, command)
             return
 
-        def prepare(payment: Payment) -> Operation:
+        async def prepare(payment: Payment) -> Operation:
             _check_cancelable(payment)
             rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
             operation = self._new(payment, OperationKind.CANCEL, rest or payment.amount_minor, run)
@@ -96,8 +101,9 @@ class FollowUps:
             InvalidRequest, NotFound, StateConflict: nothing was stored or sent.
         """
 
-        def prepare(payment: Payment) -> Operation:
+        async def prepare(payment: Payment) -> Operation:
             check_refund(command, payment.currency)
+            await self._refuse_refund_reference(run, command.merchant_reference)
             amount_minor = _refund_amount(payment, command)
             operation = self._new(payment, OperationKind.REFUND, amount_minor, run)
             operation.details = OperationDetails(
@@ -108,19 +114,11 @@ class FollowUps:
             )
             return operation
 
-        name = (run.caller.merchant_id, command.merchant_reference)
-        if not command.merchant_reference:
-            await self._run(run, command.payment_id, prepare)
-            return
-        if name in self._references:
-            raise _refund_reference_taken(command.merchant_reference, "")
-        # Held until the refund is in the record, so that of two at once one is refused.
-        self._references.add(name)
         try:
-            await self._refuse_refund_reference(run, command.merchant_reference)
             await self._run(run, command.payment_id, prepare)
-        finally:
-            self._references.discard(name)
+        except MerchantReferenceTaken:
+            # One that began at the same moment, or one of the other mode.
+            raise _refund_reference_taken(command.merchant_reference, "") from None
 
     # --- what recovery asks for --------------------------------------------------------------
 
@@ -259,13 +257,13 @@ class FollowUps:
     # --- shared --------------------------------------------------------------------------------
 
     async def _run(
-        self, run: Run, payment_id: str, prepare: Callable[[Payment], Operation]
+        self, run: Run, payment_id: str, prepare: Callable[[Payment], Awaitable[Operation]]
     ) -> None:
         """Writes ahead, sends, settles and resolves the run."""
         parts = self._parts
         while True:
             payment = await parts.own(run.caller, payment_id)
-            operation = prepare(payment)
+            operation = await prepare(payment)
             parts.directory.reach(operation.account_id)
             change = Change(payment, parts.mint)
             change.add(operation)
@@ -287,6 +285,9 @@ class FollowUps:
         await parts.settle(payment, operation.operation_id, outcome, run=run)
 
     async def _refuse_refund_reference(self, run: Run, reference: str) -> None:
+        """Before anything else is said of the refund; the commit checks it again."""
+        if not reference:
+            return
         want = RefundFilter(merchant_reference=reference, limit=1, live=run.caller.live)
         for _, taken in await self._parts.store.list_refunds(run.caller.merchant_id, want):
             raise _refund_reference_taken(reference, taken.operation_id)

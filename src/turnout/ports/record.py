@@ -21,7 +21,7 @@ class ClaimTaken(Exception):
 
 
 class MerchantReferenceTaken(Exception):
-    """The merchant has a payment with this reference; nothing of the unit was written."""
+    """The merchant has a payment or refund with this reference; nothing was written."""
 
 
 class VersionConflict(Exception):

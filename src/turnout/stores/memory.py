@@ -47,6 +47,7 @@ from turnout.stores.filters import (
 from turnout.stores.laws import RecordRefused, operation_fault, payment_fault
 from turnout.stores.memory_attempts import MemoryAttempts
 from turnout.stores.memory_ledger import MemoryLedger
+from turnout.stores.memory_references import MemoryReferences
 from turnout.stores.memory_rulesets import MemoryRulesets
 from turnout.stores.shapes import copier
 from turnout.stores.waking import Subscription, Waking
@@ -100,7 +101,7 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         self._payments: dict[str, Payment] = {}
         self._operations: dict[str, Operation] = {}
         self._of_payment: dict[str, list[str]] = {}
-        self._references: dict[tuple[str, str], str] = {}
+        self._references = MemoryReferences()
         self._watched: set[str] = set()
         self._capturable: set[str] = set()
         # Operations that have, or had, this reference at this account.
@@ -144,6 +145,7 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
             self._check_claim(claim)
         if unit.payment is not None:
             self._check_payment(unit.payment)
+        self._references.check(unit)
         sequences: dict[tuple[str, int], str] = {}
         for operation in unit.operations:
             self._check_operation(operation, unit.payment)
@@ -167,9 +169,6 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         if payment.version == 1:
             if standing is not None:
                 raise VersionConflict
-            reference = payment.merchant_reference
-            if reference and (payment.merchant_id, reference) in self._references:
-                raise MerchantReferenceTaken
         elif standing is None or standing.version != payment.version - 1:
             raise VersionConflict
         fault = payment_fault(standing, payment)
@@ -206,9 +205,7 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
                 self._capturable.add(payment.payment_id)
             else:
                 self._capturable.discard(payment.payment_id)
-            if payment.version == 1 and payment.merchant_reference:
-                name = (payment.merchant_id, payment.merchant_reference)
-                self._references[name] = payment.payment_id
+        self._references.put(unit)
         for operation in unit.operations:
             self._put_operation(operation)
         for transaction in unit.ledger:
@@ -263,7 +260,7 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         self, merchant_id: str, merchant_reference: str
     ) -> Payment | None:
         """See `Store.find_payment_by_reference`."""
-        found = self._references.get((merchant_id, merchant_reference))
+        found = self._references.payment_id(merchant_id, merchant_reference)
         return None if found is None else self._whole(self._payments[found])
 
     async def find_payment_by_operation(self, operation_id: str) -> Payment | None:

@@ -212,7 +212,10 @@ def list_refunds(
     where.created("", want.created_from_ns, want.created_to_ns)
     where.equal("payment_id", want.payment_id)
     where.among("state", want.states)
-    where.equal("details ->> 'merchant_reference'", want.merchant_reference)
+    if want.merchant_reference:
+        # As the index has it, which SQLite must be told: it cannot see what the value will be.
+        where.add("details ->> 'merchant_reference' <> ''")
+        where.add("details ->> 'merchant_reference' = ?", want.merchant_reference)
     if want.before is not None:
         where.add("(created_at_ns, operation_id) < (?, ?)", *want.before)
     page = f"""SELECT operation_id, payment_id FROM operations AS r WHERE {where}

@@ -130,7 +130,7 @@ def refusal(error: apsw.ConstraintError) -> Exception:
         return AttemptRefused()
     if "version_conflict" in text or text.endswith("payments.payment_id"):
         return VersionConflict()
-    if "payments.merchant_id, payments.merchant_reference" in text:
+    if "payments.merchant_reference" in text or "operations_refund_reference" in text:
         return MerchantReferenceTaken()
     return RecordRefused(text)
 
