@@ -7,6 +7,7 @@ ever in the text.
 from __future__ import annotations
 
 import ipaddress
+import re
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -24,8 +25,8 @@ from turnout.orchestration.commands import (
     RefundCommand,
     Resolution,
     ResolveCommand,
-    TokenCommand,
     SimulateCommand,
+    TokenCommand,
     TokenInput,
 )
 
@@ -42,6 +43,7 @@ _RETURN_PARAMETER_MOST = 4_096
 _SECOND_NS = 1_000_000_000
 # 13 digits are the shortest PAN in use; shorter runs are order numbers.
 _PAN_SHORTEST = 13
+_LONG_RUN = re.compile(rf"[0-9](?:[ -]*[0-9]){{{_PAN_SHORTEST - 1}}}")
 
 
 def check_payment(command: PaymentCommand, now_ns: int) -> None:
@@ -147,8 +149,6 @@ def check_refund(command: RefundCommand, currency: str) -> None:
     _raise(found)
 
 
-def _raise(found: list[FieldError]) -> None:
-    if found:
 def check_description(description: str) -> None:
     """A note that is kept with a ruleset.
 
@@ -185,6 +185,8 @@ def check_simulation(command: SimulateCommand) -> None:
     _raise(found)
 
 
+def _raise(found: list[FieldError]) -> None:
+    if found:
         raise InvalidRequest(found)
 
 
@@ -290,8 +292,6 @@ def _details_errors(details: PaymentDetails) -> list[FieldError]:
     return found
 
 
-def _customer_errors(customer: Customer) -> list[FieldError]:
-    found: list[FieldError] = []
 def _risk_errors(risk_score: int | None, field: str) -> list[FieldError]:
     if risk_score is None or 0 <= risk_score <= 100:
         return []
@@ -304,6 +304,8 @@ def _risk_errors(risk_score: int | None, field: str) -> list[FieldError]:
     ]
 
 
+def _customer_errors(customer: Customer) -> list[FieldError]:
+    found: list[FieldError] = []
     for name in ("reference", "email", "name", "phone"):
         value = getattr(customer, name)
         if value:
@@ -404,7 +406,7 @@ def _url_errors(url: str) -> list[FieldError]:
 
 def _holds_pan(text: str) -> bool:
     """Whether a free text holds what looks like a card number, spaced or dashed or not."""
-    if len(text) < _PAN_SHORTEST or sum(map(str.isdigit, text)) < _PAN_SHORTEST:
+    if len(text) < _PAN_SHORTEST or _LONG_RUN.search(text) is None:
         return False
     run = ""
     for character in f"{text}\x00":
