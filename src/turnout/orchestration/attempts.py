@@ -34,7 +34,7 @@ from turnout.ports import (
     UnitOfWork,
     VersionConflict,
 )
-from turnout.routing.engine import Permit, Refusal, RoutingOutcome
+from turnout.routing.engine import Blocked, Permit, Refusal, RoutingOutcome
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +89,8 @@ class Cascade:
             seal: submits the vault's own commit of the card, awaited before anything is sent.
 
         Raises:
-            StateConflict: no account can take the payment, or the card's scheme forbids to try
-                it now; nothing was stored.
+            StateConflict: a rule refuses the payment, no account can take it, or the card's
+                scheme forbids to try it now; nothing was stored.
             Overloaded: every account that could is at its limit; nothing was stored.
             ClaimTaken, MerchantReferenceTaken, VersionConflict, StoreUnavailable: nothing was
                 stored or sent.
@@ -104,6 +104,8 @@ class Cascade:
         tally.require(now_ns)
         choice = choose(parts, payment, facts, now_ns)
         decision = choice.decision
+        if decision.blocked is not None:
+            raise _blocked(decision.blocked)
         candidates = iter(decision.account_ids)
         taken = self._take(decision, candidates)
         if taken is None:
@@ -333,6 +335,7 @@ class Cascade:
             payment.merchant_reference,
             operation.amount_minor,
             operation.currency,
+            require_three_ds=way.choice.decision.require_three_ds,
             payment.capture_method,
             way.facts,
             way.reveal,
@@ -340,6 +343,15 @@ class Cascade:
             parts.mint.clock.monotonic_ns() + account.timeout_ms * _MS,
         )
         connector = parts.directory.connectors[account.provider]
+def _blocked(by: Blocked) -> StateConflict:
+    return StateConflict(
+        "BLOCKED_BY_RULE",
+        f"rule {by.rule_id} of this profile's ruleset refuses the payment: {by.reason}; nothing "
+        "was stored",
+        metadata={"rule_id": by.rule_id, "reason": by.reason},
+    )
+
+
         return await parts.call(
             operation, permit, lambda: connector.authorize(account, request), way.run
         )

@@ -116,6 +116,7 @@ def _account(account: Account) -> RoutingAccount:
 
 def facts_of(payment: Payment, card: CardFacts) -> RoutingFacts:
     """What the engine may know of a card payment."""
+    said = payment.details
     return RoutingFacts(
         amount_minor=payment.amount_minor,
         currency=payment.currency,
@@ -124,6 +125,14 @@ def facts_of(payment: Payment, card: CardFacts) -> RoutingFacts:
         funding=None if card.funding is Funding.UNKNOWN else card.funding.value,
         bin=card.bin or None,
         issuer_country=card.issuer_country or None,
+        capture_method=payment.capture_method.value,
+        channel=None if said.channel is None else said.channel.value,
+        three_ds=None if said.three_ds is None else said.three_ds.value,
+        billing_country=said.billing_address.country or None if said.billing_address else None,
+        recurring=said.recurring,
+        risk_score=said.risk_score,
+        metadata=said.metadata or None,
+        sticky_key=payment.payment_id,
     )
 
 
@@ -172,6 +181,7 @@ def summary_of(choice: Choice, config_version: int) -> DecisionSummary:
         decision.now_ns,
         decision.degraded,
         choice.ruleset_version,
+        list(decision.matched_rules),
     )
 
 

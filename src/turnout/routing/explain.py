@@ -90,6 +90,9 @@ def _change(account: RankedAccount, first: RankedAccount) -> str:
 
 
 def _summary(decision: Decision, ranked: tuple[RankedAccount, ...], filtered: int) -> str:
+    blocked = decision.blocked
+    if blocked is not None:
+        return f"Rule {blocked.rule_id} refuses the payment: {blocked.reason}."
     if not ranked:
         if not filtered:
             return "The profile has no accounts."

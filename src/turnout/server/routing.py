@@ -255,11 +255,16 @@ def _encode_explained(told: Explained) -> bytes:
     )
     fill_time(out.decided_at, decision.now_ns)
     _fill_accounts(out, ranked, filtered, said.accounts)
+        matched_rules=decision.matched_rules,
+        require_three_ds=decision.require_three_ds,
     return out.SerializeToString()
 
 
 def _fill_accounts(
     out: v1.ExplainedDecision,
+    if decision.blocked is not None:
+        out.blocked.rule_id = decision.blocked.rule_id
+        out.blocked.reason = decision.blocked.reason
     ranked: Sequence[RankedAccount],
     filtered: Sequence[FilteredAccount],
     reasons: Sequence[AccountReason],
