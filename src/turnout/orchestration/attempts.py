@@ -335,14 +335,19 @@ class Cascade:
             payment.merchant_reference,
             operation.amount_minor,
             operation.currency,
-            require_three_ds=way.choice.decision.require_three_ds,
             payment.capture_method,
             way.facts,
             way.reveal,
             payment.details,
             parts.mint.clock.monotonic_ns() + account.timeout_ms * _MS,
+            require_three_ds=way.choice.decision.require_three_ds,
         )
         connector = parts.directory.connectors[account.provider]
+        return await parts.call(
+            operation, permit, lambda: connector.authorize(account, request), way.run
+        )
+
+
 def _blocked(by: Blocked) -> StateConflict:
     return StateConflict(
         "BLOCKED_BY_RULE",
@@ -350,11 +355,6 @@ def _blocked(by: Blocked) -> StateConflict:
         "was stored",
         metadata={"rule_id": by.rule_id, "reason": by.reason},
     )
-
-
-        return await parts.call(
-            operation, permit, lambda: connector.authorize(account, request), way.run
-        )
 
 
 def _no_account(decision: Decision) -> StateConflict | Overloaded:
