@@ -249,22 +249,22 @@ def _encode_explained(told: Explained) -> bytes:
         mode=_mode(told.live),
         summary=said.summary,
         ruleset_version=told.ruleset_version,
+        matched_rules=decision.matched_rules,
+        require_three_ds=decision.require_three_ds,
         degraded=decision.degraded,
         seed=f"{decision.seed:0{_SEED_DIGITS}x}",
         snapshot_version=decision.snapshot_version,
     )
     fill_time(out.decided_at, decision.now_ns)
+    if decision.blocked is not None:
+        out.blocked.rule_id = decision.blocked.rule_id
+        out.blocked.reason = decision.blocked.reason
     _fill_accounts(out, ranked, filtered, said.accounts)
-        matched_rules=decision.matched_rules,
-        require_three_ds=decision.require_three_ds,
     return out.SerializeToString()
 
 
 def _fill_accounts(
     out: v1.ExplainedDecision,
-    if decision.blocked is not None:
-        out.blocked.rule_id = decision.blocked.rule_id
-        out.blocked.reason = decision.blocked.reason
     ranked: Sequence[RankedAccount],
     filtered: Sequence[FilteredAccount],
     reasons: Sequence[AccountReason],
