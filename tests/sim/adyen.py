@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tests.sim.books import Charge
+from tests.sim.books import Charge, issuer_code
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -145,6 +145,10 @@ class AdyenModel:
         else:
             code, reason = self.random.choice(SOFT if mind == "soft" else HARD)
             self._refuse(payment, reason)
+            self.books.declines[document["paymentMethod"]["number"]] += 1
+            raw = issuer_code(mind, self.random)
+            if raw:
+                answer["additionalData"] = {"refusalReasonRaw": f"{raw} : {reason}"}
             answer |= {"resultCode": "Refused", "refusalReason": reason}
             answer["refusalReasonCode"] = code
         return answer

@@ -7,7 +7,19 @@ same payment at the same time are written down at the moment they meet.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from random import Random
+
+
+def issuer_code(mind: str, random: Random) -> str:
+    """An issuer's reason, where it gives one; some forbid another attempt."""
+    roll = random.random()
+    if roll < 0.4:
+        return ""
+    if mind == "soft" or roll < 0.8:
+        return random.choice(("05", "51", "61", "65"))
+    return random.choice(("04", "41", "43"))
 
 
 @dataclass(slots=True)
@@ -50,6 +62,8 @@ class Books:
         self.by_operation: dict[str, Charge] = {}
         self.faults: list[str] = []
         self.asked_at: dict[str, str] = {}
+        # How often issuers have declined each card, as its scheme counts it.
+        self.declines: Counter[str] = Counter()
 
     def asked(self, operation_id: str, account_id: str) -> None:
         """An operation was asked for at an account: always the same one."""

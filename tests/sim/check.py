@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from tests.sim.books import Charge
-from tests.sim.shop import CARDS, MERCHANT
+from tests.sim.shop import CARDS, MASTERCARDS, MERCHANT
 from turnout.domain.operation import ClaimKey, Operation, OperationKind, OperationState
 from turnout.domain.payment import CAPTURABLE, CaptureMethod, Payment, PaymentStatus
 from turnout.stores.memory import MemoryStore
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 _S = OperationState
+# The one limit that a dozen cards of a world can reach; see routing/schemes/rules.toml.
+_MASTERCARD_DECLINES_A_DAY = 8
 _UNDECIDED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION)
 # Faults after which a person may have to look: the provider says what cannot be, nothing ever
 # tells, or our own clock says that it has been waiting for hours. Without them no payment of a
@@ -36,6 +38,7 @@ def check(world: World) -> None:
     for name in record._payments:
         payment = record._whole(record._payments[name])
         _payment(world, payment, posted[payment.payment_id])
+    _counted(world, record)
     _acked(world, record)
     _nothing_forgotten(world, record)
     _no_card_data(world, record)
@@ -139,6 +142,19 @@ def _sums(world: World, payment: Payment, charges: list[Charge]) -> None:
     wrong = payment.captured_minor != payment.amount_minor
     if wrong and automatic and payment.status is PaymentStatus.SUCCEEDED:
         fault("I3", f"{payment.payment_id} succeeded with {payment.captured_minor} captured")
+
+
+def _counted(world: World, record: MemoryStore) -> None:
+    """I9: what issuers declined stays under the schemes' limits, and nothing counts for ever."""
+    for one in record._attempts.values():
+        operation = record._operations[one.attempt_id]
+        settled = not operation.open and operation.state is not _S.NEEDS_REVIEW
+        if settled and not one.declined_at_ns:
+            world.watch.fault("I9", f"{one.attempt_id} is {operation.state} and still counts")
+    if world.schemes:
+        for number, declines in world.books.declines.items():
+            if number in MASTERCARDS and declines > _MASTERCARD_DECLINES_A_DAY:
+                world.watch.fault("I9", f"a card was declined {declines} times in a day")
 
 
 def _acked(world: World, record: MemoryStore) -> None:

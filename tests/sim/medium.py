@@ -19,6 +19,8 @@ from turnout.domain.payment import Payment
 from turnout.ports import (
     Claim,
     PaymentFilter,
+    SchemeFacts,
+    SchemeKeys,
     StoredWebhook,
     StoreUnavailable,
     UnitOfWork,
@@ -225,6 +227,11 @@ class SimStore:
         """See `Store.expired_authorizations`."""
         self._readable()
         return await self._record.expired_authorizations(now_ns, limit)
+
+    async def scheme_facts(self, keys: SchemeKeys, card_since_ns: int) -> SchemeFacts:
+        """See `Store.scheme_facts`."""
+        self._readable()
+        return await self._record.scheme_facts(keys, card_since_ns)
 
     async def pending_webhooks(self, limit: int) -> list[StoredWebhook]:
         """See `Store.pending_webhooks`."""

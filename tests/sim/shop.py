@@ -44,7 +44,21 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 MERCHANT = "mer_sim"
-CARDS = ("4242424242424242", "4111111111111111", "5555555555554444", "378282246310005")
+CARDS = (
+    "4242424242424242",
+    "4111111111111111",
+    "4000056655665556",
+    "5555555555554444",
+    "5105105105105100",
+    "2223003122003222",
+    "5454545454545454",
+    "378282246310005",
+    "371449635398431",
+    "6011111111111117",
+    "3566002020360505",
+    "6200000000000005",
+)
+MASTERCARDS = frozenset(one for one in CARDS if one[0] in "25")
 _LATER = (Unavailable, RequestInProgress, DeadlineExceeded, Overloaded, StoreUnavailable)
 _TRIES_MOST = 400
 _UNDECIDED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, unquote_plus
 
 import orjson
 
-from tests.sim.books import Charge
+from tests.sim.books import Charge, issuer_code
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -168,7 +168,7 @@ class StripeModel:
             if not number.isdigit():
                 raise _bad("number", "incorrect_number")
             made = self.new_id("pm")
-            self.methods[made] = number[-4:]
+            self.methods[made] = number
             return {"id": made, "object": "payment_method"}
         if path == "/v1/payment_intents":
             return self._create(account_id, form)
@@ -214,7 +214,9 @@ class StripeModel:
         elif mind == "approve":
             self._approve(intent)
         else:
-            self._decline(intent, self.random.choice(SOFT if mind == "soft" else HARD))
+            raw = issuer_code(mind, self.random)
+            self._decline(intent, self.random.choice(SOFT if mind == "soft" else HARD), raw)
+            self.books.declines[self.methods[form["payment_method"]]] += 1
             raise Refused(402, {**(intent.error or {}), "payment_intent": intent.json()})
         return intent.json()
 
@@ -236,7 +238,7 @@ class StripeModel:
             intent.status = "succeeded"
             self._tell(intent, "charge.succeeded", "payment_intent.succeeded")
 
-    def _decline(self, intent: Intent, code: str) -> None:
+    def _decline(self, intent: Intent, code: str, issuer: str = "") -> None:
         intent.status = "requires_payment_method"
         intent.error = {
             "type": "card_error",
@@ -244,6 +246,8 @@ class StripeModel:
             "decline_code": code,
             "message": "Your card was declined.",
         }
+        if issuer:
+            intent.error["network_decline_code"] = issuer
         self._tell(intent, "payment_intent.payment_failed")
 
     def finish_action(self, operation_id: str, approve: bool) -> None:

@@ -18,6 +18,7 @@ from turnout.domain.operation import (
     OperationState,
 )
 from turnout.ports import (
+    AttemptRefused,
     ClaimTaken,
     MerchantReferenceTaken,
     StoreUnavailable,
@@ -27,7 +28,7 @@ from turnout.ports import (
 )
 from turnout.stores.memory import MemoryStore
 
-_HONEST = (ClaimTaken, MerchantReferenceTaken, VersionConflict)
+_HONEST = (AttemptRefused, ClaimTaken, MerchantReferenceTaken, VersionConflict)
 _DEAD = (OperationState.FAILED, OperationState.NOT_PROCESSED)
 
 

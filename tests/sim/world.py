@@ -141,6 +141,8 @@ class World:
         self.shop = Shop(self, Random(f"{seed}/shop"))
         self.recovery_settings = replace(SETTINGS, jitter=self.random.choice((0.0, 0.2, 0.5)))
         self.retries = self.random.choice(RETRIES)
+        # With the schemes' rules a dozen cards soon run out, so most worlds go without.
+        self.schemes = self.random.random() < 0.3
         self.chaos_s = self.random.choice((20.0, 60.0))
         self.minds = _minds(self.random)
         self.config = self._config(1)
@@ -219,7 +221,13 @@ class World:
             "mer_other": Merchant("mer_other", "org", "Other", "other"),
         }
         profiles = {
-            "main": Profile("main", MERCHANT, tiers, max_attempts=random.choice((2, 3, 4))),
+            "main": Profile(
+                "main",
+                MERCHANT,
+                tiers,
+                max_attempts=random.choice((2, 3, 4)),
+                scheme_rules_in_test=self.schemes,
+            ),
             "other": Profile("other", "mer_other", (("acc_other",),)),
         }
         return Config(version, merchants, profiles, accounts)

@@ -48,8 +48,8 @@ BUGS = (
     Bug(
         "sent before the write-ahead commit is durable",
         _ATTEMPTS,
-        "await run.begin(committed, lambda: parts.encoder.payment(payment))",
-        "run.claimed = True",
+        "await way.run.begin(committed, lambda: parts.encoder.payment(payment))",
+        "way.run.claimed = True",
     ),
     Bug(
         "claim missing from the write-ahead commit",
@@ -122,7 +122,7 @@ BUGS = (
     ),
     Bug(
         "the stored answer follows later outcomes",
-        _RECORD,
+        "stores/memory_claims.py",
         "if claim is not None and claim.answer is None:",
         "if claim is not None:",
     ),
@@ -268,6 +268,18 @@ BUGS = (
         "orchestration/tokens.py",
         "        await vault.persist(sealed)\n",
         "",
+    ),
+    Bug(
+        "first attempts are not counted for the card's scheme",
+        _ATTEMPTS,
+        "unit.count = way.tally.count(operation, change.now_ns)",
+        "unit.count = None",
+    ),
+    Bug(
+        "what was approved counts for ever",
+        "orchestration/schemes.py",
+        "unit.uncounted.append(operation.operation_id)",
+        "continue",
     ),
     Bug(
         "the card number stands in the payment",
