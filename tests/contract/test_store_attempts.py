@@ -59,6 +59,7 @@ async def test_an_attempt_is_counted_until_it_is_given_back(store: Store) -> Non
     found = await facts(store)
     assert found.attempts == [attempt(1), attempt(2)]
     assert found.card_sent_at_ns == [NOW_NS + 1, NOW_NS + 2]
+    assert found.card_open == 2
     assert (await facts(store, NOW_NS + 1)).card_sent_at_ns == [NOW_NS + 2]
     assert found.final is None
 
@@ -78,6 +79,7 @@ async def test_a_decline_is_told_once(store: Store) -> None:
         kept_until_ns=NOW_NS + 100,
     )
     assert (await facts(store)).attempts == [told]
+    assert (await facts(store)).card_open == 0
     await store.commit(UnitOfWork(declined=[declined(1, issuer_code="14", final=True)]))
     assert (await facts(store)).attempts == [told]
 

@@ -153,7 +153,7 @@ class History:
         except StateConflict as error:
             self._check_refusal(error, asked)
         except Overloaded:
-            # The router's breakers are closed for a while; nothing was sent.
+            # The router's breakers are open, or what is under way holds the last places.
             return
 
     async def _burst(self, count: int) -> None:

@@ -24,7 +24,7 @@ from tests.unit.rig import (
 from turnout import v1
 from turnout.domain.cards import CardDetails
 from turnout.domain.declines import DeclineCode, decline
-from turnout.domain.errors import StateConflict
+from turnout.domain.errors import Overloaded, StateConflict
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Initiator, PaymentDetails
 from turnout.orchestration.commands import CardInput, ConfirmCommand, TokenCommand, TokenInput
@@ -48,6 +48,14 @@ def card(number: str, year: int = 2030) -> CardInput:
 
 async def pay(rig: Rig, key: str, number: str = VISA, **changes: Any) -> v1.Payment:
     return await rig.authorize(key, method=card(number), **changes)
+
+
+async def busy(rig: Rig, key: str, number: str = VISA) -> None:
+    """Pays, and is told to come again when what is under way is known."""
+    with pytest.raises(Overloaded) as caught:
+        await pay(rig, key, number)
+    assert caught.value.reason == "SCHEME_COUNTERS_BUSY"
+    assert caught.value.retry_after_ms == 1_000
 
 
 async def refused(rig: Rig, key: str, number: str = VISA, **changes: Any) -> StateConflict:
@@ -129,10 +137,12 @@ async def test_two_at_once_cannot_both_take_the_last_place(kind: str, tmp_path: 
         *(pay(rig, f"burst-{number}") for number in range(20)), return_exceptions=True
     )
     served = [one for one in done if isinstance(one, v1.Payment)]
-    errors = [one for one in done if isinstance(one, StateConflict)]
+    # Whoever looks while the last one is under way is told to come again.
+    errors = [one for one in done if isinstance(one, StateConflict | Overloaded)]
     assert (len(served), len(errors)) == (1, 19)
     assert {one.metadata["rule"] for one in errors} == {"visa.intent_720h"}
     assert len(rig.provider.calls) == 15
+    await refused(rig, "later")
     # The merchant's own payments have their own places.
     await pay(rig, "mit", details=PaymentDetails(initiator=Initiator.MERCHANT))
     await store.close()
@@ -168,7 +178,7 @@ async def test_an_unknown_outcome_holds_its_place_until_it_is_known(tmp_path: Pa
     rig.provider.says["acc_a"] = [unknown() for _ in range(8)]
     for number in range(8):
         await pay(rig, f"k{number}", MASTERCARD, amount_minor=100 + number)
-    await refused(rig, "k8", MASTERCARD)
+    await busy(rig, "k8", MASTERCARD)
     rig.provider.inquiries = [*(declined() for _ in range(7)), YES]
     for _ in range(20):
         rig.clock.forward(60)

@@ -133,6 +133,14 @@ id = "pro_demo"
 merchant = "mer_demo"
 # Accounts of one tier compete by how likely they approve; the next tier is tried after them.
 tiers = [["acc_stripe_main", "acc_adyen_main"], ["acc_stripe_second", "acc_adyen_second"]]
+# A few published cards stand for all customers, and no scheme would have one tried so often.
+scheme_rules_in_test = false
+
+# The same, but test payments keep to the schemes' rules about trying a card again, as live ones.
+[[profiles]]
+id = "pro_schemes"
+merchant = "mer_demo"
+tiers = [["acc_stripe_main", "acc_adyen_main"], ["acc_stripe_second", "acc_adyen_second"]]
 
 # Secrets never stand in this file: they are named as file:PATH or env:NAME.
 [[accounts]]

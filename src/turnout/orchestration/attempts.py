@@ -24,7 +24,7 @@ from turnout.orchestration.choice import choose
 from turnout.orchestration.idempotency import Run
 from turnout.orchestration.parts import Parts
 from turnout.orchestration.routes import Choice, Decision, summary_of
-from turnout.orchestration.schemes import Tally
+from turnout.orchestration.schemes import Tally, counters_busy
 from turnout.ports import (
     AttemptRefused,
     AuthorizeRequest,
@@ -184,7 +184,7 @@ class Cascade:
         """Awaits the first commit; where the card's counters moved meanwhile, looks again.
 
         Raises:
-            StateConflict: now the scheme forbids the attempt; nothing was stored.
+            StateConflict, Overloaded: now the scheme forbids the attempt; nothing was stored.
         """
         parts, payment = self._parts, way.payment
         for _ in range(_LOOKS_MOST):
@@ -197,12 +197,7 @@ class Cascade:
                 way.tally.require(now_ns)
                 unit.count = way.tally.count(operation, now_ns)
                 committed = parts.store.commit(unit)
-        raise Overloaded(
-            "SCHEME_COUNTERS_BUSY",
-            "other payments with this card are being settled at this moment; nothing was stored, "
-            "call again shortly",
-            retry_after_ms=1_000,
-        )
+        raise counters_busy(way.tally.rules.scheme)
 
     async def _attempts(
         self, way: _Way, operation: Operation, account: Account, permit: Permit

@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 from turnout.domain.cards import CardFacts
 from turnout.domain.declines import Decline
-from turnout.domain.errors import StateConflict
+from turnout.domain.errors import Overloaded, StateConflict
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Initiator, Payment
@@ -91,10 +91,14 @@ class Tally:
 
         Raises:
             StateConflict: SCHEME_RETRY_FORBIDDEN, with the rule and when it ends.
+            Overloaded: SCHEME_COUNTERS_BUSY, where attempts under way hold the last places.
         """
         forbidden = self.forbids(now_ns)
-        if forbidden is not None:
-            raise self._refusal(forbidden)
+        if forbidden is None:
+            return
+        if forbidden.passing:
+            raise counters_busy(forbidden.rule)
+        raise self._refusal(forbidden)
 
     def count(self, operation: Operation, now_ns: int) -> AttemptCount | None:
         """The attempt as it is to be counted in the commit that writes it ahead."""
@@ -112,6 +116,7 @@ class Tally:
         )
         self._facts.attempts.append(attempt)
         self._facts.card_sent_at_ns.append(now_ns)
+        self._facts.card_open += 1
         limits = tuple(
             AttemptLimit(one.scope, now_ns - one.window_ns, one.attempts, one.initiators_apart)
             for one in self.rules.limits
@@ -124,6 +129,8 @@ class Tally:
             return
         facts = self._facts
         last = facts.attempts[-1]
+        if outcome.kind in (OutcomeKind.NOT_PROCESSED, OutcomeKind.DECLINED):
+            facts.card_open -= 1
         if outcome.kind is OutcomeKind.NOT_PROCESSED:
             facts.attempts.pop()
             facts.card_sent_at_ns.remove(last.sent_at_ns)
@@ -173,6 +180,17 @@ class Tally:
             f"({forbidden.rule}); nothing was stored or sent; pay with another card{when}",
             metadata=metadata,
         )
+
+
+def counters_busy(rule: str) -> Overloaded:
+    """The refusal where what is under way with this card has to be known first."""
+    return Overloaded(
+        "SCHEME_COUNTERS_BUSY",
+        "payments with this card are under way, and until their outcomes are known the card's "
+        f"scheme leaves no place for another ({rule}); nothing was stored, call again shortly",
+        metadata={"rule": rule},
+        retry_after_ms=1_000,
+    )
 
 
 def tell_settled(unit: UnitOfWork, payment: Payment, now_ns: int) -> None:

@@ -103,8 +103,10 @@ class SchemeFacts:
         attempts: under the intent, oldest first.
         final: the newest final decline under the acceptor.
         card_sent_at_ns: when those under the card were sent, oldest first.
+        card_open: how many of these have no outcome yet.
     """
 
     attempts: list[SchemeAttempt] = field(default_factory=list)
     final: SchemeAttempt | None = None
     card_sent_at_ns: list[int] = field(default_factory=list)
+    card_open: int = 0

@@ -82,14 +82,12 @@ class MemoryAttempts:
     async def scheme_facts(self, keys: SchemeKeys, card_since_ns: int) -> SchemeFacts:
         """See `Store.scheme_facts`."""
         final = [one for one in self._standing(keys.acceptor) if one.final]
+        card = [one for one in self._standing(keys.card) if one.sent_at_ns > card_since_ns]
         return SchemeFacts(
             [replace(one) for one in self._standing(keys.intent)],
             replace(final[-1]) if final else None,
-            [
-                one.sent_at_ns
-                for one in self._standing(keys.card)
-                if one.sent_at_ns > card_since_ns
-            ],
+            [one.sent_at_ns for one in card],
+            sum(1 for one in card if not one.declined_at_ns),
         )
 
     async def forget_attempts(self, now_ns: int, limit: int) -> int:

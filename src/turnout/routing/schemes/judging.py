@@ -51,6 +51,7 @@ class Forbidden:
             does not help.
         count: for a limit: how many attempts stand.
         limit: for a limit: how many there may be.
+        open: for a limit: how many of those that stand have no outcome yet.
     """
 
     rule: str
@@ -59,6 +60,12 @@ class Forbidden:
     not_before_ns: int | None = None
     count: int = 0
     limit: int = 0
+    open: int = 0
+
+    @property
+    def passing(self) -> bool:
+        """Whether it may be over as soon as what is under way is known."""
+        return self.reason is Reason.LIMIT and self.count - self.open < self.limit
 
 
 def judge(rules: SchemeRules, facts: SchemeFacts, asked: Asked) -> Forbidden | None:
@@ -193,6 +200,7 @@ def _by_limits(rules: SchemeRules, facts: SchemeFacts, asked: Asked) -> Forbidde
                 sent[len(sent) - limit.attempts] + limit.window_ns,
                 len(sent),
                 limit.attempts,
+                _open(limit, facts, asked),
             )
     return None
 
@@ -206,6 +214,14 @@ def _counted(limit: Limit, facts: SchemeFacts, asked: Asked) -> list[int]:
         one.sent_at_ns
         for one in facts.attempts
         if one.sent_at_ns > since_ns and _same_side(limit, one, asked)
+    )
+
+
+def _open(limit: Limit, facts: SchemeFacts, asked: Asked) -> int:
+    if limit.scope == "card":
+        return facts.card_open
+    return sum(
+        1 for one in facts.attempts if not one.declined_at_ns and _same_side(limit, one, asked)
     )
 
 

@@ -76,7 +76,7 @@ _UNDER_INTENT = f"""SELECT {_NAMES} FROM scheme_attempts WHERE intent = ?
 _FINAL = f"""SELECT {_NAMES} FROM scheme_attempts WHERE acceptor = ? AND final = 1
     ORDER BY sent_at_ns DESC LIMIT 1"""
 # Not empty: so says the index, which holds only cards that a limit counts by.
-_UNDER_CARD = """SELECT sent_at_ns FROM scheme_attempts
+_UNDER_CARD = """SELECT sent_at_ns, declined_at_ns FROM scheme_attempts
     WHERE card = ? AND card <> x'' AND sent_at_ns > ? ORDER BY sent_at_ns"""
 _FORGET = """DELETE FROM scheme_attempts WHERE attempt_id IN (
     SELECT attempt_id FROM scheme_attempts
@@ -115,6 +115,7 @@ def read_facts(connection: apsw.Connection, keys: SchemeKeys, card_since_ns: int
         [_ATTEMPT.read(row) for row in rows],
         None if final is None else _ATTEMPT.read(final),
         [row[0] for row in sent],
+        sum(1 for row in sent if not row[1]),
     )
 
 
