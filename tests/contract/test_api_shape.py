@@ -113,6 +113,9 @@ MEASURES = {
         "failure_rate",
         "latency_ms",
     },
+    "ReplayDecisionsResponse": {"approval", "fee_bps", "moved", "effective"},
+    "ReplayEstimate": {"change", "low", "high"},
+    "ReplayShare": {"before", "after"},
 }
 
 

@@ -148,6 +148,7 @@ async def open_shop(
         rig.reviews,
         rig.rulesets,
         rig.explanations,
+        rig.replays,
     )
     keys = KeyRing(
         [

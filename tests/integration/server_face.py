@@ -293,6 +293,7 @@ class StandIn:
             ),
             rulesets=_Part(create=self.mutate, activate=self.mutate, rollback=self.mutate),
             explanations=_Part(),
+            replays=_Part(),
         )
 
 

@@ -78,6 +78,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         rig.reviews,
         rig.rulesets,
         rig.explanations,
+        rig.replays,
     )
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     keys = KeyRing([ApiKey("key_1", MERCHANT, digest)])

@@ -33,6 +33,7 @@ from turnout.orchestration.parts import Parts
 from turnout.orchestration.payments import Payments
 from turnout.orchestration.recovery import Recovery
 from turnout.orchestration.refunds import Refunds
+from turnout.orchestration.replays import Replays
 from turnout.orchestration.reviews import Reviews
 from turnout.orchestration.routes import RoutingEngine, RoutingSettings
 from turnout.orchestration.rulesets import Rulesets
@@ -204,6 +205,7 @@ class Rig:
     snapshots: Snapshots
     rulesets: Rulesets
     explanations: Explanations
+    replays: Replays
 
     def caller(self, timeout_s: float = 30.0, *, merchant: str = MERCHANT) -> Caller:
         """A caller who waits this long."""
@@ -313,6 +315,7 @@ async def make_rig(
         snapshots,
         rulesets,
         Explanations(parts, snapshots, rulesets),
+        Replays(parts, snapshots, rulesets),
     )
 
 

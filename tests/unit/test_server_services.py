@@ -12,6 +12,7 @@ from turnout.orchestration.explanations import Explanations
 from turnout.orchestration.ledger import Ledger
 from turnout.orchestration.payments import Payments
 from turnout.orchestration.refunds import Refunds
+from turnout.orchestration.replays import Replays
 from turnout.orchestration.reviews import Reviews
 from turnout.orchestration.rulesets import Rulesets
 from turnout.orchestration.tokens import Tokens
@@ -34,6 +35,7 @@ def as_services(
     reviews: Reviews,
     rulesets: Rulesets,
     explanations: Explanations,
+    replays: Replays,
 ) -> services.Services:
     """And this one where orchestration stops fitting the face."""
     return services.Services(
@@ -46,6 +48,7 @@ def as_services(
         reviews,
         rulesets,
         explanations,
+        replays,
     )
 
 
@@ -61,6 +64,7 @@ def as_services(
         (services.Reviews, Reviews),
         (services.Rulesets, Rulesets),
         (services.Explanations, Explanations),
+        (services.Replays, Replays),
     ],
 )
 def test_every_method_that_the_face_calls_is_there(asked: Any, given: Any) -> None:

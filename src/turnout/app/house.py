@@ -34,6 +34,7 @@ from turnout.orchestration.parts import Parts
 from turnout.orchestration.payments import Payments
 from turnout.orchestration.recovery import Recovery
 from turnout.orchestration.refunds import Refunds
+from turnout.orchestration.replays import Replays
 from turnout.orchestration.reviews import Reviews
 from turnout.orchestration.routes import RoutingEngine, RoutingSettings, engine_config
 from turnout.orchestration.rulesets import Rulesets
@@ -279,18 +280,16 @@ def _wire(
     engine = RoutingEngine(snapshot.config_json)
     snapshots = Snapshots(store, directory, engine, snapshot)
     encoder = ProtoEncoder()
-    mint = Mint(clock, random)
-    settler = Settler(schedule)
     admission = _admission(settings, observer)
     parts = Parts(
         store,
         vault,
         directory,
         engine,
-        mint,
+        Mint(clock, random),
         encoder,
         schedule,
-        settler,
+        Settler(schedule),
         observer,
         admission,
         budgets=budgets,
@@ -310,6 +309,7 @@ def _wire(
         Reviews(parts, claims),
         rulesets,
         Explanations(parts, snapshots, rulesets),
+        Replays(parts, snapshots, rulesets),
     )
     return House(
         settings,

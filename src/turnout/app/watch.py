@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from turnout.app.system import SystemClock
 from turnout.domain.errors import TurnoutError
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
@@ -155,7 +156,7 @@ class Watch:
         self.metrics = Metrics(package_version())
         self.readiness = Readiness()
         self.calls = Calls(self.metrics.calls)
-        self._traffic = Traffic()
+        self._traffic = Traffic(SystemClock().monotonic_ns)
         self.payments = Payments(self.metrics.payments, self.metrics.calls.refused, self._traffic)
         self._logs = logs
         self._house: House | None = None

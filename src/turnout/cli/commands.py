@@ -144,6 +144,13 @@ def _routing(given: argparse.Namespace) -> int:
     return run_top(_settings(given), once=given.once)
 
 
+def _replay(given: argparse.Namespace) -> int:
+    from turnout.cli.replay import run_replay
+
+    as_json = given.json or os.environ.get("JSON") == "1"
+    return run_replay(_settings(given), given, as_json=as_json)
+
+
 def _backup(given: argparse.Namespace) -> int:
     from turnout.app.backup import make_backup
     from turnout.app.system import SystemClock
@@ -206,6 +213,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "restore": _restore,
     "ledger": _ledger,
     "routing": _routing,
+    "replay": _replay,
     "demo": _demo,
     "version": _version,
 }

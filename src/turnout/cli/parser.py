@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from turnout.cli.times import span_s, time_ns
+
 _OVERVIEW = """\
 Turnout takes payments in over gRPC and HTTP and takes each to the payment provider that
 is most likely to approve it.
@@ -24,6 +26,7 @@ the record:
 
 routing:
   routing top   the accounts as routing sees them, live: approvals, failures, breakers, traffic
+  replay        what another ruleset would have done with the payments of the last days
 
 the configuration:
   init          make a turnout.toml for local work, with secrets of its own
@@ -97,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--record", metavar="FILE", help="another record than the configuration's, such as a copy"
     )
     _add_routing(commands)
+    _add_replay(commands)
     demo = commands.add_parser(
         "demo", description="Tours payments over the real faces against simulated providers."
     )
@@ -115,6 +119,39 @@ def _add_routing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _with_config(top)
     top.add_argument("--once", action="store_true", help="one table, then end")
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    replay = commands.add_parser(
+        "replay",
+        description="Tries recorded decisions under another ruleset and estimates what would have "
+        "changed. Only reads the record, in a process of its own; the server may be running.",
+    )
+    _with_config(replay)
+    replay.add_argument("--profile", required=True, help="the profile, pro_...")
+    which = replay.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ruleset", metavar="FILE", help="the candidate: a TOML or JSON document")
+    which.add_argument("--version", type=int, help="the candidate: a stored version")
+    replay.add_argument("--live", action="store_true", help="live payments (default: test)")
+    replay.add_argument(
+        "--since",
+        type=span_s,
+        default="7d",
+        metavar="SPAN",
+        help="how far back from --to: 90m, 12h, 7d (default: 7d)",
+    )
+    replay.add_argument(
+        "--from", dest="from_ns", type=time_ns, metavar="TIME", help="instead of --since: ISO 8601"
+    )
+    replay.add_argument(
+        "--to", dest="to_ns", type=time_ns, metavar="TIME", help="ISO 8601 (default: now)"
+    )
+    replay.add_argument(
+        "--most", type=int, default=100_000, help="decisions read, the newest (default: 100000)"
+    )
+    replay.add_argument("--seed", type=int, default=1, help="for intervals of small samples")
+    replay.add_argument("--record", metavar="FILE", help="another record, such as a copy")
+    replay.add_argument("--json", action="store_true", help="figures as JSON lines (or JSON=1)")
 
 
 def _with_config(parser: argparse.ArgumentParser) -> None:

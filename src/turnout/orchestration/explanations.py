@@ -22,8 +22,8 @@ from turnout.orchestration.routes import (
     facts_of,
     profile_key,
 )
-from turnout.orchestration.rulesets import Rulesets, read_document
-from turnout.orchestration.snapshots import SnapshotLost, Snapshots, errors_of, findings_of
+from turnout.orchestration.rulesets import Rulesets, read_document, refuse_unfit
+from turnout.orchestration.snapshots import SnapshotLost, Snapshots
 from turnout.orchestration.validate import check_simulation
 from turnout.ports import DecisionRecord
 from turnout.routing.engine import RoutingEngine, RoutingError
@@ -164,17 +164,7 @@ class Explanations:
         """An engine with another ruleset in force, which knows what the present one has learnt."""
         directory, present = self._parts.directory, self._snapshots.present
         accounts, live = directory.accounts, caller.live
-        errors = errors_of(
-            await asyncio.to_thread(findings_of, ruleset.content, accounts, profile, live)
-        )
-        if errors:
-            raise InvalidRequest(
-                [
-                    FieldError(f"document.{one.path}", one.code.upper(), one.text)
-                    for one in errors[:10]
-                ],
-                "RULESET_INVALID",
-            )
+        await asyncio.to_thread(refuse_unfit, ruleset.content, accounts, profile, live)
         config = engine_config(
             accounts,
             directory.profiles,

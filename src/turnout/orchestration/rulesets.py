@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from turnout.domain.accounts import Profile
+from turnout.domain.accounts import Account, Profile
 from turnout.domain.errors import FieldError, InvalidRequest, NotFound, StateConflict
 from turnout.orchestration.commands import (
     ActivateRulesetCommand,
@@ -393,6 +393,25 @@ def read_document(content: Mapping[str, object]) -> RulesetDocument:
             ],
             "RULESET_INVALID",
         ) from None
+
+
+def refuse_unfit(
+    content: Mapping[str, object], accounts: Mapping[str, Account], profile: Profile, live: bool
+) -> None:
+    """Refuses a request's document that could not be put in force.
+
+    Raises:
+        InvalidRequest: with its errors, at the request's paths.
+    """
+    errors = errors_of(findings_of(content, accounts, profile, live))
+    if errors:
+        raise InvalidRequest(
+            [
+                FieldError(f"document.{one.path}", one.code.upper(), one.text)
+                for one in errors[:_TOLD_ERRORS]
+            ],
+            "RULESET_INVALID",
+        )
 
 
 def _already(answer: bytes) -> Callable[[], bytes]:

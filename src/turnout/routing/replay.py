@@ -376,7 +376,8 @@ def _warnings(found: Replayed, weights: Sequence[float], off: _Off) -> Iterator[
     if found.moved >= 1.0 and found.effective < _EFFECTIVE_LEAST:
         yield (
             f"the supported decisions are worth {found.effective:.0f} of the candidate's own: "
-            "the intervals of ips and self_normalised may be too narrow; take a longer time"
+            "the intervals of inverse propensity and self-normalised may be too narrow; take a "
+            "longer time"
         )
     total = math.fsum(weights)
     if total > 0.0 and max(weights) > _HEAVIEST_MOST * total:
@@ -388,7 +389,7 @@ def _warnings(found: Replayed, weights: Sequence[float], off: _Off) -> Iterator[
     weighted = found.approval_changes[SELF_NORMALISED]
     if robust.low > weighted.high or robust.high < weighted.low:
         yield (
-            "doubly_robust and self_normalised do not agree: the estimates of approval are wrong "
+            "doubly robust and self-normalised do not agree: the estimates of approval are wrong "
             "for these payments, or too few payments tell of the candidate's choices"
         )
 
@@ -401,7 +402,7 @@ def _of_support(found: Replayed) -> Iterator[str]:
         yield (
             f"in {found.no_support} of {found.decisions} decisions ({share:.0%}) the candidate "
             "may put an account first that could not come first then: no payment tells what "
-            "would have happened, and there doubly_robust is the router's own estimate; give the "
+            "would have happened, and there doubly robust is the router's own estimate; give the "
             "candidate a small share of real payments first (a split) and replay those"
         )
     if found.no_account:

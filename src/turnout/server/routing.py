@@ -26,7 +26,8 @@ from turnout.server import decode, enums, pages
 from turnout.server.documents import content_of, fill_document
 from turnout.server.encode import fill_time
 from turnout.server.face import Face, Mutation, Query, Unary
-from turnout.server.services import Explanations, Rulesets
+from turnout.server.replay import encode_replay, replay_command
+from turnout.server.services import Explanations, Replays, Rulesets
 
 SERVICE = "turnout.v1.RoutingService"
 
@@ -54,11 +55,12 @@ _CHANGE = {
 
 
 class RoutingFace:
-    """RoutingService over orchestration's Rulesets and Explanations."""
+    """RoutingService over orchestration's Rulesets, Explanations and Replays."""
 
-    def __init__(self, rulesets: Rulesets, explanations: Explanations) -> None:
+    def __init__(self, rulesets: Rulesets, explanations: Explanations, replays: Replays) -> None:
         self._rulesets = rulesets
         self._explanations = explanations
+        self._replays = replays
 
     def methods(self, face: Face) -> list[Unary]:
         """What grpc may call."""
@@ -73,6 +75,7 @@ class RoutingFace:
             Query(face, "GetRuleset", v1.GetRulesetRequest, self._get),
             Query(face, "ExplainDecision", v1.ExplainDecisionRequest, self._explain),
             Query(face, "SimulateRouting", v1.SimulateRoutingRequest, self._simulate),
+            Query(face, "ReplayDecisions", v1.ReplayDecisionsRequest, self._replay),
         ]
 
     async def _validate(self, caller: Caller, request: v1.ValidateRulesetRequest) -> bytes:
@@ -122,6 +125,9 @@ class RoutingFace:
 
     async def _simulate(self, caller: Caller, request: v1.SimulateRoutingRequest) -> bytes:
         return _encode_explained(await self._explanations.simulate(caller, _simulation(request)))
+
+    async def _replay(self, caller: Caller, request: v1.ReplayDecisionsRequest) -> bytes:
+        return encode_replay(await self._replays.replay(caller, replay_command(request)))
 
 
 # --- requests ------------------------------------------------------------------------------

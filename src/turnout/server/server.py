@@ -174,7 +174,7 @@ def _add_services(server: grpc.aio.Server, face: Face, does: Services) -> None:
         ledger.SERVICE: handlers(ledger.LedgerFace(does.ledger).methods(face)),
         operations.SERVICE: handlers(operations.OperationsFace(does.reviews).methods(face)),
         routing.SERVICE: handlers(
-            routing.RoutingFace(does.rulesets, does.explanations).methods(face)
+            routing.RoutingFace(does.rulesets, does.explanations, does.replays).methods(face)
         ),
     }
     for service, methods in tables.items():

@@ -21,12 +21,14 @@ from turnout.orchestration.commands import (
     Operator,
     PaymentCommand,
     RefundCommand,
+    ReplayCommand,
     ResolveCommand,
     RollbackRulesetCommand,
     SimulateCommand,
     TokenCommand,
 )
 from turnout.orchestration.explanations import Explained
+from turnout.orchestration.replays import ReplayReport
 from turnout.orchestration.rulesets import Ruleset
 from turnout.ports import (
     BalanceFilter,
@@ -211,6 +213,13 @@ class Explanations(Protocol):
         """Decides a payment that does not exist."""
 
 
+class Replays(Protocol):
+    """RoutingService's work on candidates."""
+
+    def replay(self, caller: Caller, command: ReplayCommand, /) -> Awaitable[ReplayReport]:
+        """Tries recorded decisions under another ruleset."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything that stands behind the face."""
@@ -224,3 +233,4 @@ class Services:
     reviews: Reviews
     rulesets: Rulesets
     explanations: Explanations
+    replays: Replays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,8 +14,8 @@ class Traffic:
 
     __slots__ = ("_counts", "_monotonic_ns")
 
-    def __init__(self, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        """Begins empty; the clock is passed in so that tests can turn it."""
+    def __init__(self, monotonic_ns: Callable[[], int]) -> None:
+        """Begins empty, by this clock."""
         self._monotonic_ns = monotonic_ns
         # By account and place in the round: the second, attempts in it, approvals among them.
         self._counts: dict[str, list[list[int]]] = {}

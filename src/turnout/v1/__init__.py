@@ -347,6 +347,22 @@ from turnout.v1.rules_pb2 import (
     RulesetDocument as RulesetDocument,
     RulesetObjective as RulesetObjective,
 )
+from turnout.v1.replay_pb2 import (
+    REPLAY_ESTIMATOR_DIRECT as REPLAY_ESTIMATOR_DIRECT,
+    REPLAY_ESTIMATOR_DOUBLY_ROBUST as REPLAY_ESTIMATOR_DOUBLY_ROBUST,
+    REPLAY_ESTIMATOR_INVERSE_PROPENSITY as REPLAY_ESTIMATOR_INVERSE_PROPENSITY,
+    REPLAY_ESTIMATOR_SELF_NORMALISED as REPLAY_ESTIMATOR_SELF_NORMALISED,
+    REPLAY_ESTIMATOR_UNSPECIFIED as REPLAY_ESTIMATOR_UNSPECIFIED,
+    REPLAY_INTERVAL_BOOTSTRAP as REPLAY_INTERVAL_BOOTSTRAP,
+    REPLAY_INTERVAL_NORMAL as REPLAY_INTERVAL_NORMAL,
+    REPLAY_INTERVAL_UNSPECIFIED as REPLAY_INTERVAL_UNSPECIFIED,
+    ReplayDecisionsRequest as ReplayDecisionsRequest,
+    ReplayDecisionsResponse as ReplayDecisionsResponse,
+    ReplayEstimate as ReplayEstimate,
+    ReplayEstimator as ReplayEstimator,
+    ReplayInterval as ReplayInterval,
+    ReplayShare as ReplayShare,
+)
 from turnout.v1.routing_pb2 import (
     ActivateRulesetRequest as ActivateRulesetRequest,
     BlockedByRule as BlockedByRule,

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from turnout.v1 import replay_pb2 as turnout_dot_v1_dot_replay__pb2
 from turnout.v1 import routing_pb2 as turnout_dot_v1_dot_routing__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -84,6 +85,11 @@ class RoutingServiceStub:
                 '/turnout.v1.RoutingService/SimulateRouting',
                 request_serializer=turnout_dot_v1_dot_routing__pb2.SimulateRoutingRequest.SerializeToString,
                 response_deserializer=turnout_dot_v1_dot_routing__pb2.ExplainedDecision.FromString,
+                _registered_method=True)
+        self.ReplayDecisions = channel.unary_unary(
+                '/turnout.v1.RoutingService/ReplayDecisions',
+                request_serializer=turnout_dot_v1_dot_replay__pb2.ReplayDecisionsRequest.SerializeToString,
+                response_deserializer=turnout_dot_v1_dot_replay__pb2.ReplayDecisionsResponse.FromString,
                 _registered_method=True)
 
 
@@ -168,6 +174,14 @@ class RoutingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayDecisions(self, request, context):
+        """Tries recorded decisions under another ruleset and estimates what would
+        have changed, with intervals. Stores and learns nothing, asks no provider.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RoutingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -215,6 +229,11 @@ def add_RoutingServiceServicer_to_server(servicer, server):
                     servicer.SimulateRouting,
                     request_deserializer=turnout_dot_v1_dot_routing__pb2.SimulateRoutingRequest.FromString,
                     response_serializer=turnout_dot_v1_dot_routing__pb2.ExplainedDecision.SerializeToString,
+            ),
+            'ReplayDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDecisions,
+                    request_deserializer=turnout_dot_v1_dot_replay__pb2.ReplayDecisionsRequest.FromString,
+                    response_serializer=turnout_dot_v1_dot_replay__pb2.ReplayDecisionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -466,6 +485,33 @@ class RoutingService:
             '/turnout.v1.RoutingService/SimulateRouting',
             turnout_dot_v1_dot_routing__pb2.SimulateRoutingRequest.SerializeToString,
             turnout_dot_v1_dot_routing__pb2.ExplainedDecision.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/turnout.v1.RoutingService/ReplayDecisions',
+            turnout_dot_v1_dot_replay__pb2.ReplayDecisionsRequest.SerializeToString,
+            turnout_dot_v1_dot_replay__pb2.ReplayDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

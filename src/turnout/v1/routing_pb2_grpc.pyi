@@ -5,6 +5,7 @@ Routing: the merchant's rules for choosing accounts, and why one was chosen."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from turnout.v1 import replay_pb2 as _replay_pb2
 from turnout.v1 import routing_pb2 as _routing_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -73,6 +74,10 @@ class RoutingServiceStub:
     """Decides a payment that does not exist, with what is known of the accounts
     now. Stores nothing, counts nothing, asks no provider.
     """
+    ReplayDecisions: _grpc.UnaryUnaryMultiCallable[_replay_pb2.ReplayDecisionsRequest, _replay_pb2.ReplayDecisionsResponse]
+    """Tries recorded decisions under another ruleset and estimates what would
+    have changed, with intervals. Stores and learns nothing, asks no provider.
+    """
 
 @_typing.type_check_only
 class RoutingServiceAsyncStub(RoutingServiceStub):
@@ -118,6 +123,10 @@ class RoutingServiceAsyncStub(RoutingServiceStub):
     SimulateRouting: _aio.UnaryUnaryMultiCallable[_routing_pb2.SimulateRoutingRequest, _routing_pb2.ExplainedDecision]  # type: ignore[assignment]
     """Decides a payment that does not exist, with what is known of the accounts
     now. Stores nothing, counts nothing, asks no provider.
+    """
+    ReplayDecisions: _aio.UnaryUnaryMultiCallable[_replay_pb2.ReplayDecisionsRequest, _replay_pb2.ReplayDecisionsResponse]  # type: ignore[assignment]
+    """Tries recorded decisions under another ruleset and estimates what would
+    have changed, with intervals. Stores and learns nothing, asks no provider.
     """
 
 class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -215,6 +224,16 @@ class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_routing_pb2.ExplainedDecision, _abc.Awaitable[_routing_pb2.ExplainedDecision]]:
         """Decides a payment that does not exist, with what is known of the accounts
         now. Stores nothing, counts nothing, asks no provider.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDecisions(
+        self,
+        request: _replay_pb2.ReplayDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replay_pb2.ReplayDecisionsResponse, _abc.Awaitable[_replay_pb2.ReplayDecisionsResponse]]:
+        """Tries recorded decisions under another ruleset and estimates what would
+        have changed, with intervals. Stores and learns nothing, asks no provider.
         """
 
 def add_RoutingServiceServicer_to_server(servicer: RoutingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
