@@ -30,7 +30,9 @@ async def put_in_force(house: House, content: dict[str, object]) -> int:
     rulesets = house.services.rulesets
     made = v1.Ruleset.FromString(
         await rulesets.create(
-            caller(house), idem("c1", rpc="CreateRuleset"), CreateRulesetCommand("", content)
+            caller(house),
+            idem("c1", rpc="CreateRuleset"),
+            CreateRulesetCommand("", lambda: content),
         )
     )
     active = v1.Ruleset.FromString(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -140,14 +141,45 @@ async def test_without_a_ruleset_begun_stays_without(shop: Shop) -> None:
 
 def test_a_version_that_is_not_kept_is_said_so() -> None:
     directory = Directory(rulesets={("shop", False): (20, 19, 3)})
-    assert directory.ruleset("shop", False, None) == (20, None, "")
-    assert directory.ruleset("shop", False, 20) == (20, None, "")
+    assert directory.ruleset("shop", False, None) == (20, 20, "")
+    assert directory.ruleset("shop", False, 20) == (20, 20, "")
     assert directory.ruleset("shop", False, 3) == (3, 3, "")
     assert directory.ruleset("shop", False, 0) == (0, 0, "")
     version, called, note = directory.ruleset("shop", False, 2)
-    assert (version, called) == (20, None) and "version 20" in note and "2 of" in note
+    assert (version, called) == (20, 20) and "version 20" in note and "2 of" in note
     assert directory.ruleset("shop", True, None) == (0, None, "")
     assert directory.ruleset("shop", True, 4)[:2] == (0, None)
+
+
+async def test_a_payment_follows_one_version_whole_while_versions_change(shop: Shop) -> None:
+    """Between the old and the new one no payment sees parts of both."""
+    accounts = {1: "acc_b", 2: "acc_c"}
+    for account in accounts.values():
+        await shop.create(germans_to(account, account.replace("_", "-")))
+    await shop.activate(1)
+    done = asyncio.Event()
+    paid: list[v1.Payment] = []
+
+    async def pay_on() -> None:
+        while not done.is_set():
+            paid.append(await shop.pay())
+
+    payers = [asyncio.create_task(pay_on()) for _ in range(4)]
+    for version in (2, 1, 2, 1, 2):
+        await shop.activate(version)
+        fresh = await shop.pay()
+        assert fresh.decision.ruleset_version == version, "with the answer it is in force"
+        paid.append(fresh)
+    done.set()
+    await asyncio.gather(*payers)
+    for one in paid:
+        account = accounts[one.decision.ruleset_version]
+        assert one.account_id == account
+        assert list(one.decision.matched_rules) == [account.replace("_", "-")]
+    told = [await explained(shop, one) for one in (paid[0], paid[-1])]
+    assert [one.decision_id for one in told] == [
+        one.decision.decision_id for one in (paid[0], paid[-1])
+    ]
 
 
 async def test_seventeen_versions_are_kept_for_payments_that_began_with_them(shop: Shop) -> None:

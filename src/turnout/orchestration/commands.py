@@ -6,7 +6,7 @@ checks in `validate.py` run on them, so every face has the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -174,10 +174,15 @@ class ResolveCommand:
 
 @dataclass(slots=True)
 class CreateRulesetCommand:
-    """Stores a document, as plain data, as the profile's next version."""
+    """Stores a document as the profile's next version.
+
+    Attributes:
+        content: gives the document as plain data; it may be long, so that is asked for in a
+            thread.
+    """
 
     profile_id: str
-    content: Mapping[str, object] = field(repr=False)
+    content: Callable[[], Mapping[str, object]] = field(repr=False)
     description: str = ""
 
 

@@ -146,12 +146,13 @@ class Explanations:
         active = known[0] if known else 0
         key = profile_key(profile.profile_id, caller.live)
         if command.content is not None:
-            ruleset = KeptRuleset(0, read_document(command.content).to_mapping())
-        elif command.version in (0, active):
-            return self._parts.engine, key, active
-        elif command.version in known:
-            name = profile_key(profile.profile_id, caller.live, command.version)
-            return self._parts.engine, name, command.version
+            document = await asyncio.to_thread(read_document, command.content)
+            ruleset = KeptRuleset(0, document.to_mapping())
+        elif command.version in (0, *known):
+            version = command.version or active
+            if known:
+                key = profile_key(profile.profile_id, caller.live, version)
+            return self._parts.engine, key, version
         else:
             record = await self._rulesets.stored(caller, profile, command.version)
             ruleset = KeptRuleset(record.version, json.loads(record.document))

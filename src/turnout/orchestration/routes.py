@@ -55,8 +55,7 @@ def profile_key(profile_id: str, live: bool, version: int | None = None) -> str:
     Args:
         profile_id: the profile.
         live: the mode.
-        version: of a ruleset that is not the active one, 0 for none at all; None follows what is
-            in force.
+        version: of a ruleset, 0 for none at all; None follows what is in force.
     """
     mode = "live" if live else "test"
     return f"{profile_id}/{mode}" + ("" if version is None else f"#{version}")
@@ -71,8 +70,8 @@ def engine_config(
     """The engine's configuration of these accounts, profiles and rulesets.
 
     A payment stays with the ruleset that it began with. So where one is in force, the profile is
-    there several times: as `shop/test` with the active one, as `shop/test#7` with version 7, and
-    as `shop/test#0` without any.
+    there several times: as `shop/test` with the active one, as `shop/test#7` with version 7, be
+    it the active one or not, and as `shop/test#0` without any.
     """
     compiled = [_account(account) for account in accounts.values()]
     routed = []
@@ -82,12 +81,14 @@ def engine_config(
             tiers = [tier for tier in tiers if tier]
             known = (rulesets or {}).get((profile.profile_id, live), ())
             plain = RoutingProfile("", tiers, profile.objective, profile.explore)
-            # No version in the name of the first: it is the one in force.
-            names = [None, *(one.version for one in known[1:]), *([0] if known else [])]
-            contents = [*(one.content for one in known), None]
+            named: list[tuple[int | None, Mapping[str, object] | None]]
+            named = [(None, known[0].content if known else None)]
+            # A document that is tried without being stored has no version to be called by.
+            named += [(one.version, one.content) for one in known if one.version]
+            named += [(0, None)] if known else []
             routed += [
                 replace(plain, id=profile_key(profile.profile_id, live, name), ruleset=content)
-                for name, content in zip(names, contents, strict=True)
+                for name, content in named
             ]
     return compile_config(compiled, routed, settings)
 

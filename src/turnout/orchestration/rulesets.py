@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,9 +42,11 @@ from turnout.ports import (
     VersionConflict,
 )
 from turnout.routing.engine import RoutingError
-from turnout.routing.rules import RulesetDocument, RulesetInvalid, from_mapping
+from turnout.routing.rules import RulesetDocument, RulesetInvalid, from_json, from_mapping
 from turnout.routing.rules.document import FIRST_MATCH
 from turnout.routing.rules.findings import Finding, Severity
+
+log = logging.getLogger(__name__)
 
 _TOLD_ERRORS = 8
 
@@ -148,13 +151,13 @@ class Rulesets:
         activations = await self._activations(caller, profile)
         if from_version or activations:
             before = await self._record(caller, profile, from_version, activations)
-            first = from_mapping(json.loads(before.document))
+            first = await _stored_document(before)
         else:
             first = RulesetDocument(mode=FIRST_MATCH, rules=())
         if content is not None:
-            return first, read_document(content)
+            return first, await asyncio.to_thread(read_document, content)
         after = await self._record(caller, profile, to_version, activations)
-        return first, from_mapping(json.loads(after.document))
+        return first, await _stored_document(after)
 
     async def stored(self, caller: Caller, profile: Profile, version: int) -> RulesetRecord:
         """One version as it is kept.
@@ -176,8 +179,8 @@ class Rulesets:
         """
         self._parts.admission.follow_up()
         profile = self._profile(caller, command.profile_id)
-        document = read_document(command.content)
         check_description(command.description)
+        document = await asyncio.to_thread(lambda: read_document(command.content()))
         return await self._claims.run(
             caller, idem, lambda run: self._create(run, profile, document, command.description)
         )
@@ -217,7 +220,8 @@ class Rulesets:
         self, run: Run, profile: Profile, document: RulesetDocument, description: str
     ) -> None:
         caller, parts = run.caller, self._parts
-        findings = await self._findings(caller, profile, document.to_mapping())
+        text = await asyncio.to_thread(document.canonical_json)
+        findings = await self._findings(caller, profile, json.loads(text))
         while True:
             want = RulesetFilter(profile.profile_id, caller.live, limit=1)
             newest = await parts.store.list_rulesets(caller.merchant_id, want)
@@ -226,14 +230,15 @@ class Rulesets:
                 profile.profile_id,
                 caller.live,
                 newest[0].version + 1 if newest else 1,
-                document.canonical_json(),
+                text,
                 description,
                 caller.key_id,
                 parts.mint.clock.now_ns(),
             )
-            claim = run.claim("", "")
             made = Ruleset(record, RulesetState.DRAFT, 0, findings)
-            answer = claim.answer = self._encode(made)
+            encoded = await asyncio.to_thread(self._encode, made)
+            claim = run.claim("", "")
+            answer = claim.answer = encoded
             try:
                 await run.begin(parts.store.add_ruleset(record, claim), _already(answer))
             except VersionConflict:
@@ -312,20 +317,28 @@ class Rulesets:
         snapshot: Snapshot,
     ) -> None:
         """Makes the activation durable, then lets engine and directory follow it."""
+        encoded = await asyncio.to_thread(self._encode, made)
         claim = run.claim("", "")
-        answer = claim.answer = self._encode(made)
+        answer = claim.answer = encoded
         store = self._parts.store
         await run.begin(
             store.activate_ruleset(activation, snapshot.record, claim), _already(answer)
         )
-        # No await from here on: no payment may see one part of the old and one of the new.
-        self._snapshots.put_in_force(snapshot)
+        await self._snapshots.follow(snapshot)
+        log.info(
+            "ruleset %d of %s (%s) was put in force by %s",
+            activation.version,
+            activation.profile_id,
+            "live" if activation.live else "test",
+            activation.activated_by,
+        )
         _answered(run, answer)
 
     async def _say_again(self, run: Run, made: Ruleset) -> None:
         """It is in force already: only the call is kept."""
+        encoded = await asyncio.to_thread(self._encode, made)
         claim = run.claim("", "")
-        answer = claim.answer = self._encode(made)
+        answer = claim.answer = encoded
         await run.begin(self._parts.store.commit(UnitOfWork(claim=claim)), _already(answer))
         _answered(run, answer)
 
@@ -375,6 +388,10 @@ class Rulesets:
         return await asyncio.to_thread(
             findings_of, content, self._parts.directory.accounts, profile, caller.live
         )
+
+
+async def _stored_document(record: RulesetRecord) -> RulesetDocument:
+    return await asyncio.to_thread(from_json, record.document)
 
 
 def read_document(content: Mapping[str, object]) -> RulesetDocument:

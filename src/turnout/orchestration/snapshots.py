@@ -81,16 +81,19 @@ async def prepare(
     Raises:
         RoutingError: it does not.
     """
-    config = engine_config(accounts, profiles, settings, rulesets)
     named = {
         of: [_name(profiles[of[0]].merchant_id, of, one.version) for one in kept]
         for of, kept in rulesets.items()
     }
-    body = engine_config(accounts, profiles, settings, named)
-    engine = await asyncio.to_thread(RoutingEngine, config)
-    return Snapshot(
-        config, SnapshotRecord(engine.snapshot_version, body, now_ns), settings, rulesets
-    )
+
+    def make() -> Snapshot:
+        config = engine_config(accounts, profiles, settings, rulesets)
+        body = engine_config(accounts, profiles, settings, named)
+        record = SnapshotRecord(RoutingEngine(config).snapshot_version, body, now_ns)
+        return Snapshot(config, record, settings, rulesets)
+
+    # Thousands of rules take a second: not on the loop that payments wait for.
+    return await asyncio.to_thread(make)
 
 
 def _name(merchant_id: str, of: ProfileMode, version: int) -> KeptRuleset:
@@ -199,6 +202,20 @@ class Snapshots:
     def put_in_force(self, snapshot: Snapshot) -> None:
         """Swaps the engine's configuration and the directory's rulesets, without an await."""
         self._engine.reload(snapshot.config_json)
+        self._directory.rulesets = snapshot.versions
+        self.present = snapshot
+
+    async def follow(self, snapshot: Snapshot) -> None:
+        """Puts other rulesets in force while payments go on.
+
+        The engine takes thousands of rules in a second, off the loop. Until the directory names
+        the next version, payments follow the one before, which the engine then knows too.
+        """
+        if snapshot.versions.keys() != self.present.versions.keys():
+            # A profile's first: until then payments follow no version, and call it by none.
+            self.put_in_force(snapshot)
+            return
+        await asyncio.to_thread(self._engine.reload, snapshot.config_json)
         self._directory.rulesets = snapshot.versions
         self.present = snapshot
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -79,7 +80,7 @@ class RoutingFace:
         ]
 
     async def _validate(self, caller: Caller, request: v1.ValidateRulesetRequest) -> bytes:
-        content = content_of(request.document)
+        content = await asyncio.to_thread(content_of, request.document)
         answer = v1.ValidateRulesetResponse()
         for one in await self._rulesets.validate(caller, request.profile_id, content):
             _fill_finding(answer.findings.add(), one)
@@ -91,10 +92,10 @@ class RoutingFace:
             request.profile_id,
             _version(request.from_version),
             _version(request.to_version),
-            content_of(request.document) if request.HasField("document") else None,
+            await _content(request),
         )
         answer = v1.DiffRulesetsResponse()
-        for one in diff(before, after):
+        for one in await asyncio.to_thread(diff, before, after):
             change = answer.changes.add(
                 kind=_CHANGE[one.kind], rule_id=one.rule_id, path=one.path, text=one.text
             )
@@ -104,7 +105,7 @@ class RoutingFace:
 
     async def _get(self, caller: Caller, request: v1.GetRulesetRequest) -> bytes:
         found = await self._rulesets.get(caller, request.profile_id, _version(request.version))
-        return encode_ruleset(found)
+        return await asyncio.to_thread(encode_ruleset, found)
 
     async def _list(self, caller: Caller, request: v1.ListRulesetsRequest) -> bytes:
         size, token = pages.page_size(request), request.page_token
@@ -136,9 +137,19 @@ class RoutingFace:
 def _create(request: v1.CreateRulesetRequest) -> CreateRulesetCommand:
     if not request.HasField("document"):
         raise decode.required("document")
+    document = request.document
     return CreateRulesetCommand(
-        request.profile_id, content_of(request.document), request.description
+        request.profile_id, lambda: content_of(document), request.description
     )
+
+
+async def _content(
+    request: v1.DiffRulesetsRequest | v1.SimulateRoutingRequest,
+) -> dict[str, object] | None:
+    """The document of a request that may do without; thousands of rules take a while."""
+    if not request.HasField("document"):
+        return None
+    return await asyncio.to_thread(content_of, request.document)
 
 
 def _activate(request: v1.ActivateRulesetRequest) -> ActivateRulesetCommand:
@@ -193,9 +204,8 @@ def _simulation(request: v1.SimulateRoutingRequest) -> SimulateCommand:
         card,
         details,
         _version(request.version),
-        content_of(request.document) if request.HasField("document") else None,
-        _seed(request.seed),
-        pages.time_ns(request, "time"),
+        seed=_seed(request.seed),
+        time_ns=pages.time_ns(request, "time"),
     )
 
 
