@@ -125,7 +125,9 @@ class RoutingFace:
         return _encode_explained(found)
 
     async def _simulate(self, caller: Caller, request: v1.SimulateRoutingRequest) -> bytes:
-        return _encode_explained(await self._explanations.simulate(caller, _simulation(request)))
+        command = _simulation(request)
+        command.content = await _content(request)
+        return _encode_explained(await self._explanations.simulate(caller, command))
 
     async def _replay(self, caller: Caller, request: v1.ReplayDecisionsRequest) -> bytes:
         return encode_replay(await self._replays.replay(caller, replay_command(request)))
