@@ -80,7 +80,6 @@ def small_condition(rng: Random) -> dict[str, Any]:
 
 
 @given(seeds)
-@settings(max_examples=3 * settings().max_examples)
 def test_in_a_small_world_every_unreachable_rule_is_found(rng: Random) -> None:
     document = generate.document(rng, when=small_condition, most_rules=10)
     reached = set()
