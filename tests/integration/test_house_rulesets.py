@@ -15,7 +15,7 @@ from turnout.config import ConfigError, load, write_sandbox_config
 from turnout.orchestration.commands import ActivateRulesetCommand, Caller, CreateRulesetCommand
 from turnout.orchestration.observer import Observer
 
-TO_ADYEN = {
+TO_ADYEN: dict[str, object] = {
     "mode": "first_match",
     "rules": [{"id": "adyen", "then": {"only": ["acc_adyen_main"]}}],
 }

@@ -22,7 +22,9 @@ from tests.integration.server_face import Refused
 from tests.unit.rig import no
 from turnout import v1
 from turnout.domain.declines import DeclineCode
+from turnout.domain.outcomes import Outcome
 from turnout.orchestration.directory import Directory
+from turnout.ports import AuthorizeRequest
 from turnout.stores.memory import MemoryStore
 
 FROM_FRANCE = v1.PaymentMethod(card=v1.Card())
@@ -219,11 +221,13 @@ async def test_facts_of_the_request_reach_the_rules_and_3ds_reaches_the_provider
     shop: Shop,
 ) -> None:
     asked: list[bool] = []
-    soft = no(DeclineCode.DO_NOT_HONOR)
+
+    def decline_softly(request: AuthorizeRequest) -> Outcome:
+        asked.append(request.require_three_ds)
+        return no(DeclineCode.DO_NOT_HONOR)
+
     for account in ("acc_a", "acc_b", "acc_c"):
-        shop.rig.provider.says[account] = [
-            lambda request: (asked.append(request.require_three_ds), soft)[1]
-        ]
+        shop.rig.provider.says[account] = [decline_softly]
     conditions = [
         {"fact": "channel", "in": ["in_app"], "missing": "no_match"},
         {"fact": "recurring", "is": False, "missing": "no_match"},
