@@ -32,9 +32,9 @@ apsw.initialize()
 _BUSY_TIMEOUT_MS = 5_000
 
 # fullfsync matters on macOS, where fsync alone does not reach the disk. Temporary tables and sorts
-# stay in memory, so that nothing of the record spills into a file beside it. The page cache stays at
+# stay in memory, so that nothing of the record spills into a file beside it. The page cache stays
 # SQLite's own 2 MB for each connection: what it does not hold the operating system does, and with
-# 16 MiB payments cost no less CPU, but the process grew until all five caches were full.
+# 16 MiB payments cost no less, but the process grew until five caches were full.
 _MODES = {
     "journal_mode": "wal",
     "synchronous": "full",
