@@ -34,8 +34,8 @@ _HEAD = (
     f"{'SHARE':>5} {'APPROVED':>14}"
 )
 _LEGEND = (
-    "APPROVAL, FAILS: estimated. OPEN/CAP: calls under way. SHARE, APPROVED: first and",
-    "further attempts of the last minute.",
+    "APPROVAL, FAILS: estimated. OPEN/CAP: calls under way. SHARE, APPROVED: attempts",
+    "of the last minute, first and further ones.",
 )
 
 
