@@ -41,6 +41,7 @@ from turnout.ports import (
     BalanceFilter,
     ConnectorTraits,
     EventFilter,
+    InquiryRequest,
     LedgerFilter,
     ReviewFilter,
 )
@@ -397,3 +398,27 @@ async def test_a_cancel_says_nothing_of_an_earlier_attempt(rig: Rig) -> None:
         await rig.webhooks.work_once()
     (found,) = await waiting(rig)
     assert [one.operation_id for one in under_review(found)] == [first]
+
+
+async def test_not_found_is_not_believed_of_what_left_when_the_process_went_on(
+    tmp_path: Path,
+) -> None:
+    """It stood still for minutes in the middle of a call, and sent the request after that."""
+    rig = await make_rig(tmp_path, names=("acc_a",))
+    believed: list[bool] = []
+
+    async def sent_late(_: Any) -> Outcome:
+        rig.clock.forward(300)
+        return unknown()
+
+    def asked(request: InquiryRequest) -> Outcome:
+        believed.append(request.now_ns > request.sent_before_ns)
+        return unknown()
+
+    rig.provider.says["acc_a"] = [sent_late]
+    rig.provider.inquiries = [asked, asked]
+    await rig.authorize(timeout_s=3_600.0)
+    for wait_s in (6, 95):
+        rig.clock.forward(wait_s)
+        await rig.recovery.work_once()
+    assert believed == [False, True]

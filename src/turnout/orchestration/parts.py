@@ -77,7 +77,8 @@ class Parts:
         """Whether no copy of its request can be on its way, by the clock that never jumps.
 
         The times in the record come from a clock that may have been wrong by an hour when they
-        were written. What an earlier process sent counts from this one's beginning.
+        were written. What an earlier process sent counts from this one's beginning, and what this
+        one sent from the end of the call: a process that stood still sends when it goes on.
         """
         since_ns = self._unanswered.get(operation.operation_id, self._began_ns)
         waited_ns = self.mint.clock.monotonic_ns() - since_ns
@@ -121,7 +122,7 @@ class Parts:
         if self.budgets is not None:
             self._account_for(self.budgets, operation.account_id, outcome, repeated)
         if outcome.kind is OutcomeKind.UNKNOWN:
-            self._unanswered.setdefault(operation.operation_id, begun_ns)
+            self._unanswered.setdefault(operation.operation_id, begun_ns + took_ns)
         else:
             self._unanswered.pop(operation.operation_id, None)
         return outcome
