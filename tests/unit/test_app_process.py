@@ -21,7 +21,7 @@ def test_randomness_does_not_repeat_across_blocks() -> None:
     assert source.bytes(0) == b""
 
 
-def test_what_was_drawn_is_not_kept() -> None:
+def test_keys_never_lie_in_a_block() -> None:
     source = SystemRandom()
     drawn = source.bytes(32)
     assert drawn not in bytes(source._block)
