@@ -112,7 +112,7 @@ async def test_without_advice_a_mastercard_gets_one_cascade(tmp_path: Path) -> N
     payment = await pay(rig, "k1", MASTERCARD)
     assert attempts(payment) == 2
     assert "At most 3 attempts, in the order acc_a, acc_b, acc_c" in payment.decision.reasons[-2]
-    assert "2 where no advice code comes" in payment.decision.reasons[-2]
+    assert "2 where a decline brings no advice code" in payment.decision.reasons[-2]
     assert payment.decision.reasons[-1].startswith("No further attempt: the declines brought no")
     by_merchant = PaymentDetails(initiator=Initiator.MERCHANT)
     assert attempts(await pay(rig, "k2", MASTERCARD, details=by_merchant)) == 1

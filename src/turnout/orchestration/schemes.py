@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 from turnout.domain.cards import CardFacts
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _KEY_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_LIMIT = (1_000_000, "")
 _CLEARED = frozenset({OperationState.SUCCEEDED, OperationState.NOT_PROCESSED})
 
 
@@ -82,7 +84,7 @@ class Tally:
             now_ns: the present time.
             previous: the decline that this call has just seen.
         """
-        if not self._holds:
+        if not self._holds or (previous is None and not self._facts):
             return None
         return judge(self.rules, self._facts, self._asked(now_ns, previous))
 
@@ -104,19 +106,20 @@ class Tally:
         """The attempt as it is to be counted in the commit that writes it ahead."""
         if not self._holds:
             return None
-        seen = sum(1 for one in self._facts.attempts if one.declined_at_ns)
+        facts, keys = self._facts, self._keys
+        seen = sum(1 for one in facts.attempts if one.declined_at_ns) if facts.attempts else 0
         attempt = SchemeAttempt(
             operation.operation_id,
-            self._keys.card,
-            self._keys.acceptor,
-            self._keys.intent,
+            keys.card,
+            keys.acceptor,
+            keys.intent,
             self._merchant_initiated,
             self._expiry,
             now_ns,
         )
-        self._facts.attempts.append(attempt)
-        self._facts.card_sent_at_ns.append(now_ns)
-        self._facts.card_open += 1
+        facts.attempts.append(attempt)
+        facts.card_sent_at_ns.append(now_ns)
+        facts.card_open += 1
         limits = tuple(
             AttemptLimit(one.scope, now_ns - one.window_ns, one.attempts, one.initiators_apart)
             for one in self.rules.limits
@@ -144,18 +147,16 @@ class Tally:
 
     def plan(self, accounts: Sequence[str], max_attempts: int, now_ns: int) -> str:
         """How many attempts there may be, in which order, and what bounds them."""
-        bounds = [
-            (max_attempts, "max_attempts of the profile"),
-            (len(accounts), "there are no more accounts"),
-        ]
+        left, rule = _NO_LIMIT
+        unadvised = 0
         if self._holds:
-            bounds.append(room(self.rules, self._facts, self._asked(now_ns, None)))
-        most, why = min(bounds, key=lambda one: one[0])
-        text = f"At most {most} attempts, in the order {', '.join(accounts)}: {why}"
-        unadvised = 1 if self._merchant_initiated else self.rules.unadvised_attempts
-        if self._holds and self.rules.unadvised_attempts and unadvised < most:
-            text += f"; {unadvised} where no advice code comes ({self.rules.scheme}.no_advice)"
-        return text + "."
+            left, rule = self.rules.most
+            if self._facts:
+                left, rule = room(self.rules, self._facts, self._asked(now_ns, None))
+            unadvised = self.rules.unadvised_attempts
+            if unadvised and self._merchant_initiated:
+                unadvised = 1
+        return _plan(tuple(accounts), max_attempts, left, rule, unadvised)
 
     def _asked(self, now_ns: int, previous: Decline | None) -> Asked:
         own = [one.operation_id for one in self._payment.operations]
@@ -180,6 +181,23 @@ class Tally:
             f"({forbidden.rule}); nothing was stored or sent; pay with another card{when}",
             metadata=metadata,
         )
+
+
+# Of most payments of a profile, plans are alike.
+@lru_cache(maxsize=1_024)
+def _plan(
+    accounts: tuple[str, ...], max_attempts: int, left: int, rule: str, unadvised: int
+) -> str:
+    most, why = min(
+        (max_attempts, "max_attempts of the profile"),
+        (len(accounts), "there are no more accounts"),
+        (left, rule),
+        key=lambda one: one[0],
+    )
+    text = f"At most {most} attempts, in the order {', '.join(accounts)}: {why}"
+    if 0 < unadvised < most:
+        text += f"; {unadvised} where a decline brings no advice code"
+    return text + "."
 
 
 def counters_busy(rule: str) -> Overloaded:

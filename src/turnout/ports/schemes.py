@@ -14,7 +14,7 @@ class AttemptRefused(Exception):
     """A limit is reached, or an attempt was declined since it was looked; nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SchemeKeys:
     """Under which names an attempt is counted: keyed hashes, 16 bytes each.
 
@@ -54,7 +54,7 @@ class SchemeAttempt:
     kept_until_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptLimit:
     """How many attempts may stand under one key, the one that is being added among them.
 
@@ -104,9 +104,14 @@ class SchemeFacts:
         final: the newest final decline under the acceptor.
         card_sent_at_ns: when those under the card were sent, oldest first.
         card_open: how many of these have no outcome yet.
+
+    False where nothing stands there, as for most payments.
     """
 
     attempts: list[SchemeAttempt] = field(default_factory=list)
     final: SchemeAttempt | None = None
     card_sent_at_ns: list[int] = field(default_factory=list)
     card_open: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.attempts or self.card_sent_at_ns or self.final)

@@ -72,7 +72,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class SchemeRules:
-    """One scheme's rules from one day on; see `rules.toml`."""
+    """One scheme's rules from one day on; see `rules.toml`.
+
+    Attributes:
+        window_ns: how far back any rule looks.
+        card_window_ns: how far back the card's own attempts count; 0 where they do not.
+        most: how many attempts the tightest limit leaves a card that stands nowhere, and its rule.
+    """
 
     scheme: str
     networks: tuple[str, ...]
@@ -83,11 +89,8 @@ class SchemeRules:
     limits: tuple[Limit, ...]
     advice: Mapping[str, Advice]
     window_ns: int
-
-    @property
-    def card_window_ns(self) -> int:
-        """How far back the card's own attempts count; 0 where they do not."""
-        return max((one.window_ns for one in self.limits if one.scope == "card"), default=0)
+    card_window_ns: int
+    most: tuple[int, str]
 
 
 class RuleBook:
@@ -186,6 +189,8 @@ def _scheme(table: Any, where: str) -> SchemeRules:
         limits,
         advice,
         max(waits + [one.window_ns for one in limits]),
+        max((one.window_ns for one in limits if one.scope == "card"), default=0),
+        min((one.attempts, one.rule) for one in limits),
     )
 
 

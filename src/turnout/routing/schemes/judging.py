@@ -76,6 +76,8 @@ def judge(rules: SchemeRules, facts: SchemeFacts, asked: Asked) -> Forbidden | N
         facts: what stands under the attempt's keys, the payment's own attempts among it.
         asked: the attempt.
     """
+    if not facts and asked.previous is None:
+        return None
     return (
         _by_outcome(rules, facts, asked)
         or _by_final_code(rules, facts)
@@ -89,6 +91,8 @@ def judge(rules: SchemeRules, facts: SchemeFacts, asked: Asked) -> Forbidden | N
 
 def room(rules: SchemeRules, facts: SchemeFacts, asked: Asked) -> tuple[int, str]:
     """How many more attempts the limits leave, and the rule of the tightest one."""
+    if not facts:
+        return rules.most
     left = [
         (limit.attempts - len(_counted(limit, facts, asked)), limit.rule) for limit in rules.limits
     ]

@@ -71,6 +71,12 @@ STATEMENTS = f"""
 """
 
 _NAMES = ", ".join(_ATTEMPT.names)
+# One short read tells that there is nothing, as for most payments.
+_ANY = """SELECT EXISTS (SELECT 1 FROM scheme_attempts WHERE intent = ?1)
+    OR EXISTS (SELECT 1 FROM scheme_attempts WHERE acceptor = ?2 AND final = 1)
+    OR EXISTS (
+        SELECT 1 FROM scheme_attempts WHERE card = ?3 AND card <> x'' AND sent_at_ns > ?4
+    )"""
 _UNDER_INTENT = f"""SELECT {_NAMES} FROM scheme_attempts WHERE intent = ?
     ORDER BY sent_at_ns, attempt_id"""
 _FINAL = f"""SELECT {_NAMES} FROM scheme_attempts WHERE acceptor = ? AND final = 1
@@ -106,6 +112,9 @@ def dump_decline(decline: AttemptDecline) -> bytes:
 
 def read_facts(connection: apsw.Connection, keys: SchemeKeys, card_since_ns: int) -> SchemeFacts:
     """What stands under an attempt's keys."""
+    wanted = (keys.intent, keys.acceptor, keys.card, card_since_ns)
+    if not connection.execute(_ANY, wanted).get:
+        return SchemeFacts()
     rows = connection.execute(_UNDER_INTENT, (keys.intent,)).fetchall()
     final = connection.execute(_FINAL, (keys.acceptor,)).fetchone()
     sent: list[Any] = []

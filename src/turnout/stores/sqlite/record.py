@@ -188,8 +188,10 @@ class SqliteStore(RulesetTables):
 
     async def scheme_facts(self, keys: SchemeKeys, card_since_ns: int) -> SchemeFacts:
         """See `Store.scheme_facts`."""
-        with self._medium():
+        try:
             return attempts.read_facts(self._reading, keys, card_since_ns)
+        except apsw.Error as error:
+            raise unavailable("record", error) from error
 
     async def forget_attempts(self, now_ns: int, limit: int) -> int:
         """See `Store.forget_attempts`."""
