@@ -38,6 +38,16 @@ class Limits:
     total_p99_ms: float = 0.0
     least_per_s: float = 0.0
 
+    def told(self) -> str:
+        """The limits in words."""
+        said = [f"at most {self.fail_ratio:.2%} of the calls failed"]
+        for part, most_ms in (("added", self.added_p99_ms), ("total", self.total_p99_ms)):
+            if most_ms:
+                said.append(f"{part} p99 at most {most_ms:g} ms")
+        if self.least_per_s:
+            said.append(f"at least {self.least_per_s:g} calls a second")
+        return ", ".join(said)
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -154,6 +164,7 @@ def write_summary(
     ]
     how = f"shape {given.shape}, {given.num_users or 1} users, {seconds:.0f} s"
     how += f", {workers} workers" if workers else ""
+    how += f"; wanted: {limits.told()}"
     if given.summary:
         directory = Path(given.summary)
         directory.mkdir(parents=True, exist_ok=True)

@@ -163,6 +163,9 @@ def test_thresholds() -> None:
     good = Totals(1_000, 1, 50.0, 20.0)
     assert not problems(good, rows, Limits(0.001, 20.0, 120.0, 50.0))
     assert len(problems(good, rows, Limits(0.0, 19.0, 119.0, 51.0))) == 4
+    assert Limits(0.001, 20.0, 0.0, 50.0).told() == (
+        "at most 0.10% of the calls failed, added p99 at most 20 ms, at least 50 calls a second"
+    )
     assert problems(Totals(0, 0, 0.0, 1.0), [], Limits()) == ["no call was made at all"]
     told = page(good, rows, [["grpc", "<b>", 1, 0, 1.0, 1.0, 1.0, 1.0, 1.0]], ["x < y"], "how")
     assert "x &lt; y" in told
