@@ -17,8 +17,10 @@ from tests.unit.connectors_rig import (
     follow_up,
     inquiry,
     intent,
+    lost,
     operation,
     stripe_account,
+    unsent,
 )
 from turnout.connectors import stripe
 from turnout.connectors.stripe import StripeConnector
@@ -116,6 +118,23 @@ async def test_not_found_means_something_only_once_nothing_can_arrive_any_more()
     connector, _ = connect(empty, empty)
     late = await connector.inquire(stripe_account(), inquiry(operation(), settled=True))
     assert (late.kind, late.reason) == (OutcomeKind.NOT_PROCESSED, "not_found")
+
+
+async def test_a_copy_that_has_just_left_is_not_taken_for_lost() -> None:
+    """Sent again by the very look that would believe that there is nothing."""
+    known = {"payment_intent_body": "amount=1"}
+    empty = answer(200, {"data": [], "has_more": False})
+    # The connector's own repetition falls silent as well.
+    silent = [lost(), lost()]
+    for said in (silent, [answer(500, b"")]):
+        connector, _ = connect(*said, empty, empty)
+        asked = inquiry(operation(provider_state=known), settled=True)
+        outcome = await connector.inquire(stripe_account(), asked)
+        assert (outcome.kind, outcome.reason) == (OutcomeKind.UNKNOWN, "not_found_yet")
+    connector, _ = connect(unsent(), empty, empty)
+    asked = inquiry(operation(provider_state=known), settled=True)
+    outcome = await connector.inquire(stripe_account(), asked)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.NOT_PROCESSED, "not_found")
 
 
 async def test_a_long_list_is_read_on_where_the_last_inquiry_stopped() -> None:

@@ -228,6 +228,9 @@ class StripeConnector:
         found = await self._search(account, request)
         if found:
             return await self._look(account, request, found)
+        if again is not None:
+            # The copy that has just left may still be on its way.
+            return unknown("not_found_yet")
         if request.now_ns <= request.sent_before_ns:
             return unknown("not_found_yet")
         return await self._walk(account, request)
@@ -248,7 +251,7 @@ class StripeConnector:
     async def _send_again(self, account: Account, request: InquiryRequest) -> Outcome | None:
         """The same request under the same key: Stripe answers with what became of the first.
 
-        Only while Stripe surely still keeps the key; None where it cannot be done.
+        Only while Stripe surely still keeps the key; None where nothing has left.
         """
         operation = request.operation
         body = operation.provider_state.get("payment_intent_body", "")
@@ -261,6 +264,8 @@ class StripeConnector:
             operation.operation_id,
             request.deadline_ns,
         )
+        if answer.failure and not answer.in_doubt:
+            return None
         # Whatever is not about this very PaymentIntent leaves the first copy's fate open.
         answer.in_doubt = True
         manual = request.capture_method is CaptureMethod.MANUAL
