@@ -844,7 +844,7 @@ class BlockedByRule(_message.Message):
     RULE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
-    """The rule; empty where it is the document's `otherwise`."""
+    """The rule; `otherwise` where no rule matched."""
     reason: _builtins.str
     """The reason that the rule gives."""
     def __init__(
