@@ -6,6 +6,13 @@ from typing import Any
 import pytest
 
 from turnout.domain.accounts import Objective
+from turnout.routing import (
+    RoutingAccount,
+    RoutingEngine,
+    RoutingFacts,
+    RoutingProfile,
+    compile_config,
+)
 from turnout.routing.rules import (
     Cap,
     Commit,
@@ -18,6 +25,7 @@ from turnout.routing.rules import (
     from_mapping,
     from_toml,
 )
+from turnout.routing.rules.conditions import zones
 
 TOML = """
 mode = "first_match"
@@ -348,7 +356,49 @@ def test_a_local_time_of_toml_is_told_to_stand_in_quotes() -> None:
         from_toml(text)
 
 
-def test_a_card_number_is_not_repeated() -> None:
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        condition(fact="bin", prefix=[CARD], missing="match"),
+        condition(fact="metadata", key="shop", in_=[CARD], missing="match"),
+        condition(fact="metadata", key=CARD, in_=["a"], missing="match"),
+        condition(fact="currency", in_=[CARD]),
+        condition(fact=CARD, in_=["a"]),
+        condition(fact="time", zone=CARD, days=["mon"]),
+        one_rule(id=CARD),
+        one_rule(description=f"for {CARD}"),
+        one_rule(**{CARD: 1}),
+        then(block=CARD),
+        then(only=[CARD]),
+        then(split={CARD: 1}),
+    ],
+)
+def test_a_card_number_is_refused_and_not_repeated(raw: object) -> None:
     with pytest.raises(RulesetInvalid) as caught:
-        from_mapping(condition(fact="bin", prefix=["4111111111111111"], missing="match"))
-    assert "4111" not in str(caught.value)
+        from_mapping(raw)
+    assert "1111" not in repr(caught.value.problems)
+
+
+def test_the_core_knows_every_zone_that_may_be_named() -> None:
+    document = from_mapping(
+        {
+            "mode": "accumulate",
+            "rules": [
+                {
+                    "id": f"zone-{at}",
+                    "when": [{"fact": "time", "zone": zone, "days": ["mon"]}],
+                    "then": {"require_three_ds": True},
+                }
+                for at, zone in enumerate(sorted(zones()))
+            ],
+        }
+    )
+    profile = RoutingProfile("pro_a", [["acc_a"]], ruleset=document.to_mapping())
+    router = RoutingEngine(compile_config([RoutingAccount("acc_a")], [profile]))
+    # A Monday, at noon in London: it is Monday in all but a few zones.
+    noon_ns = 1_774_872_000 * 10**9
+    made = router.decide("pro_a", RoutingFacts(), decision_id="dec", now_ns=noon_ns, seed=0)
+    assert len(made.matched_rules) > 500

@@ -6,6 +6,7 @@ only `vault/`, the face that receives it and a connector's `reveal` ever hold on
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -132,6 +133,10 @@ _PREFIXES: tuple[_Prefix, ...] = (
     _span(6304, 6304, Network.MAESTRO, *range(12, 20)),
 )
 
+# 13 digits are the shortest PAN in use; shorter runs are order numbers.
+_PAN_SHORTEST = 13
+_LONG_RUN = re.compile(rf"[0-9](?:[ -]*[0-9]){{{_PAN_SHORTEST - 1}}}")
+
 _LUHN_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -155,6 +160,34 @@ def luhn_valid(number: str) -> bool:
         value = ord(digit) - 48
         total += _LUHN_DOUBLED[value] if position & 1 else value
     return total % 10 == 0
+
+
+def holds_card_number(text: str) -> bool:
+    """Whether a free text holds what looks like a card number, spaced or dashed or not."""
+    if len(text) < _PAN_SHORTEST or _LONG_RUN.search(text) is None:
+        return False
+    run = ""
+    for character in f"{text}\x00":
+        if "0" <= character <= "9":
+            run += character
+        elif character not in " -":
+            if _is_card_number(run):
+                return True
+            run = ""
+    return False
+
+
+def _is_card_number(run: str) -> bool:
+    """A run that a card network could have issued and whose check digit fits.
+
+    Order numbers made of a date or a counter fall into no network's range; of those that do, nine
+    in ten have another check digit.
+    """
+    return (
+        _PAN_SHORTEST <= len(run) <= 19
+        and network_of(run) is not Network.UNKNOWN
+        and luhn_valid(run)
+    )
 
 
 def bin_of(number: str) -> str:

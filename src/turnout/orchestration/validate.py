@@ -7,11 +7,10 @@ ever in the text.
 from __future__ import annotations
 
 import ipaddress
-import re
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from turnout.domain.cards import CardDetails, Network, card_errors, luhn_valid, network_of
+from turnout.domain.cards import CardDetails, card_errors, holds_card_number
 from turnout.domain.errors import FieldError, InvalidRequest
 from turnout.domain.money import EXPONENTS, amount_error, currency_error
 from turnout.domain.payment import Address, Customer, Initiator, PaymentDetails
@@ -41,9 +40,6 @@ _URL_MOST = 2_048
 _RETURN_PARAMETERS_MOST = 20
 _RETURN_PARAMETER_MOST = 4_096
 _SECOND_NS = 1_000_000_000
-# 13 digits are the shortest PAN in use; shorter runs are order numbers.
-_PAN_SHORTEST = 13
-_LONG_RUN = re.compile(rf"[0-9](?:[ -]*[0-9]){{{_PAN_SHORTEST - 1}}}")
 
 
 def check_payment(command: PaymentCommand, now_ns: int) -> None:
@@ -63,7 +59,7 @@ def check_payment(command: PaymentCommand, now_ns: int) -> None:
                 "characters",
             )
         )
-    elif _holds_pan(reference):
+    elif holds_card_number(reference):
         found.append(_pan_found("merchant_reference"))
     if command.currency not in EXPONENTS:
         found.append(currency_error(command.currency, "currency"))
@@ -354,7 +350,7 @@ def _text(value: str, field: str, most: int) -> list[FieldError]:
         return []
     if len(value) > most:
         return [FieldError(field, "TEXT_TOO_LONG", f"{len(value)} characters; at most {most} fit")]
-    if _holds_pan(value):
+    if holds_card_number(value):
         return [_pan_found(field)]
     return []
 
@@ -380,7 +376,7 @@ def _metadata_errors(metadata: dict[str, str]) -> list[FieldError]:
                     f"a key has 1 to {_METADATA_KEY_MOST} characters",
                 )
             )
-        elif _holds_pan(key):
+        elif holds_card_number(key):
             found.append(_pan_found("metadata"))
         else:
             found += _text(value, f"metadata[{key!r}]", _METADATA_VALUE_MOST)
@@ -402,34 +398,6 @@ def _url_errors(url: str) -> list[FieldError]:
     if parts.scheme not in ("http", "https") or not parts.netloc or not url.isprintable():
         return [wrong]
     return []
-
-
-def _holds_pan(text: str) -> bool:
-    """Whether a free text holds what looks like a card number, spaced or dashed or not."""
-    if len(text) < _PAN_SHORTEST or _LONG_RUN.search(text) is None:
-        return False
-    run = ""
-    for character in f"{text}\x00":
-        if "0" <= character <= "9":
-            run += character
-        elif character not in " -":
-            if _run_holds_pan(run):
-                return True
-            run = ""
-    return False
-
-
-def _run_holds_pan(run: str) -> bool:
-    """A run that a card network could have issued and whose check digit fits.
-
-    Order numbers made of a date or a counter fall into no network's range; of those that do, nine
-    in ten have another check digit.
-    """
-    return (
-        _PAN_SHORTEST <= len(run) <= 19
-        and network_of(run) is not Network.UNKNOWN
-        and luhn_valid(run)
-    )
 
 
 def _pan_found(field: str) -> FieldError:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from turnout.routing.rules.document import Condition
 from turnout.routing.rules.facts import DAYS, FACTS, Fact, Missing, Says, fold
-from turnout.routing.rules.values import Reader, nearest
+from turnout.routing.rules.values import Reader, nearest, shown
 
 MOST_WORDS: Final = 1_000
 # Bounds of a payment's own words (orchestration refuses longer ones).
@@ -69,7 +69,7 @@ def _fact_name(table: Mapping[str, Any], path: str, reader: Reader) -> str | Non
     elif not isinstance(name, str):
         reader.wrong_type(where, "a string in quotes", name)
     elif name not in FACTS:
-        reader.wrong(where, "FACT_UNKNOWN", f"is {name[:64]!r}; {nearest(name, FACTS)}")
+        reader.wrong(where, "FACT_UNKNOWN", f"is {shown(name)}; {nearest(name, FACTS)}")
     else:
         return name
     return None

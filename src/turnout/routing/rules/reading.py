@@ -24,7 +24,7 @@ from turnout.routing.rules.document import (
     RulesetDocument,
     RulesetInvalid,
 )
-from turnout.routing.rules.values import Reader
+from turnout.routing.rules.values import Reader, shown
 
 MOST_RULES: Final = 10_000
 MOST_CONDITIONS: Final = 32
@@ -106,7 +106,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {key[:64]!r} stands twice in one object")
+                raise ValueError(f"the key {shown(key)} stands twice in one object")
             seen.add(key)
     return found
 

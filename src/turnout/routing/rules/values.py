@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from turnout.domain.cards import holds_card_number
 from turnout.domain.errors import FieldError
 from turnout.domain.money import EXPONENTS
 
@@ -22,6 +23,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]}?"
     return f"known are {', '.join(words[:20])}{' and more' if len(words) > 20 else ''}"
+
+
+def shown(text: str) -> str:
+    """A text as problems quote it: its beginning, and nothing of a card number."""
+    return "not shown here" if holds_card_number(text) else repr(text[:_SHOWN])
 
 
 class Reader:
@@ -56,7 +62,7 @@ class Reader:
             if key in keys:
                 found[key] = value
                 continue
-            name = str(key)[:_SHOWN]
+            name = shown(str(key)).strip("'")
             where = f"{path}.{name}" if path else name
             self.wrong(where, "KEY_UNKNOWN", f"there is no such key; {nearest(name, keys)}")
         return found
@@ -122,6 +128,12 @@ class Reader:
             self.wrong(path, "EMPTY", "is empty; write a text, or leave the key out")
         elif len(raw) > most:
             self.wrong(path, "TEXT_TOO_LONG", f"{len(raw):,} characters; at most {most} fit")
+        elif holds_card_number(raw):
+            self.wrong(
+                path,
+                "CARD_DATA_IN_TEXT",
+                "holds what looks like a card number, which has no place in a ruleset",
+            )
         elif _has_surrogate(raw):
             self.wrong(path, "NOT_UNICODE", "holds half of a surrogate pair, which is no letter")
         else:
@@ -147,7 +159,7 @@ class Reader:
         if not isinstance(raw, str):
             self.wrong_type(path, "a string in quotes", raw)
         elif raw not in known:
-            self.wrong(path, "WORD_UNKNOWN", f"is {raw[:_SHOWN]!r}; {nearest(raw, known)}")
+            self.wrong(path, "WORD_UNKNOWN", f"is {shown(raw)}; {nearest(raw, known)}")
         else:
             return raw
         return known[0]
@@ -186,7 +198,7 @@ class Reader:
         if not isinstance(raw, str):
             self.wrong_type(path, "a string in quotes", raw)
         elif not spelling.fullmatch(raw):
-            self.wrong(path, "ID_MALFORMED", f"is {raw[:_SHOWN]!r}; {what}")
+            self.wrong(path, "ID_MALFORMED", f"is {shown(raw)}; {what}")
         else:
             return raw
         return ""
