@@ -11,15 +11,15 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.chaos.load import Load
-from tests.chaos.verdict import prepare, verdict
+from tests.chaos.load import ANSWER_S, Load
+from tests.chaos.verdict import patient, prepare, verdict
 from tests.e2e.grounds import playground, request
 
 DISK_MIB = 64
 RESERVE_MIB = 16
 MIB = 1 << 20
 REFUSALS = 20
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_800)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ async def until_shut(load: Load, var: Path, leave_bytes: int) -> list[str]:
     """
     at = in_a_row = 0
     refused = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(ANSWER_S):
         while in_a_row < REFUSALS:
             at += 1
             fill(var, leave_bytes)
@@ -92,16 +92,15 @@ async def test_a_full_disk(
     var = tmp_path / "var"
     monkeypatch.setenv("TURNOUT_STORE__MIN_FREE_MIB", str(reserve_mib))
     with small_disk(var):
-        async with playground(tmp_path, timeout_ms=1_500) as ground:
+        async with playground(tmp_path, timeout_ms=1_500, more=patient()) as ground:
             load = Load(await prepare(ground), 10)
             async with load.running():
                 await load.until(40)
                 try:
                     refused = await until_shut(load, var, reserve_mib * MIB // 2)
                     if reserve_mib:
-                        known = {
-                            one.merchant_reference for one in await load.merchant.all_settled()
-                        }
+                        settled = await load.merchant.all_settled(ANSWER_S)
+                        known = {one.merchant_reference for one in settled}
                         assert not known & set(refused)
                 finally:
                     (var / "ballast").unlink()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.load import Load
-from tests.chaos.verdict import heal, prepare, verdict
+from tests.chaos.verdict import heal, patient, prepare, verdict
 from tests.e2e.grounds import Merchant, playground
 from turnout import v1
 from turnout.cli.playground import Playground
@@ -17,7 +17,7 @@ MIB = 1 << 20
 # Peak over what the server needs for the same load from healthy providers. Bodies that were read
 # whole would add far more: two dozen calls in flight times the size below.
 MEMORY_RATIO = 1.5
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_800)
 
 SILENT: dict[str, dict[str, Any]] = {
     "timeout_after": {"hang_s": 20.0},
@@ -50,7 +50,7 @@ async def struck(ground: Playground, kind: str) -> int:
 
 @pytest.mark.parametrize("kind", SILENT)
 async def test_charged_and_not_told(tmp_path: Path, kind: str) -> None:
-    async with playground(tmp_path, timeout_ms=TIMEOUT_MS) as ground:
+    async with playground(tmp_path, timeout_ms=TIMEOUT_MS, more=patient()) as ground:
         load = Load(await prepare(ground), 5, most=PAYMENTS)
         await strike(ground, kind, 0.3, **SILENT[kind])
         await load.run()
@@ -60,7 +60,7 @@ async def test_charged_and_not_told(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", BLOATED)
 async def test_answers_without_end_leave_memory_flat(tmp_path: Path, kind: str) -> None:
-    async with playground(tmp_path, timeout_ms=TIMEOUT_MS) as ground:
+    async with playground(tmp_path, timeout_ms=TIMEOUT_MS, more=patient()) as ground:
         merchant = await prepare(ground)
         load = Load(merchant, 6, most=2 * PAYMENTS)
         async with load.running():
@@ -86,7 +86,7 @@ def peak_kib(pid: int) -> int:
 
 async def test_a_wrong_amount_goes_to_a_person_and_posts_nothing(tmp_path: Path) -> None:
     """Neither believed nor ignored: a person looks it up, and then the books agree."""
-    async with playground(tmp_path, timeout_ms=TIMEOUT_MS) as ground:
+    async with playground(tmp_path, timeout_ms=TIMEOUT_MS, more=patient()) as ground:
         merchant = await prepare(ground)
         load = Load(merchant, 7, most=PAYMENTS, profiles=("pro_stripe",))
         # A webhook that tells the true amount settles the question; here nobody does.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.load import Load
-from tests.chaos.verdict import prepare, verdict
+from tests.chaos.verdict import patient, prepare, verdict
 from tests.e2e.grounds import Merchant, playground
 from turnout.cli.playground import Playground
 from turnout.sandbox.adyen.notifications import sign
@@ -18,11 +18,11 @@ from turnout.sandbox.stripe.state import signature
 PAYMENTS = 120
 COPIES = 10
 STALE_S = 301
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1_800)
 
 
 async def test_duplicates_in_any_order_are_applied_once(tmp_path: Path) -> None:
-    async with playground(tmp_path) as ground:
+    async with playground(tmp_path, more=patient()) as ground:
         load = Load(await prepare(ground), 8, most=PAYMENTS)
         await ground.control("PUT", "webhooks", {"preset": "held"})
         async with load.running():
@@ -46,7 +46,7 @@ async def flush(ground: Playground, order: str) -> int:
 
 
 async def test_what_others_forge_changes_nothing(tmp_path: Path) -> None:
-    async with playground(tmp_path) as ground:
+    async with playground(tmp_path, more=patient()) as ground:
         merchant = await prepare(ground)
         load = Load(merchant, 9, most=PAYMENTS)
         await load.run()

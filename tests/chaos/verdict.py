@@ -12,12 +12,15 @@ from tests.chaos.load import Answered, Load
 from tests.e2e.grounds import UNDECIDED, Merchant
 from tests.e2e.running import run
 from turnout import v1
-from turnout.cli.playground import Playground
+from turnout.cli.playground import IMPATIENT, Playground
 from turnout.cli.reckoning import Reckoning, reckon
 
-# The issue's own bound for cards is 15 minutes; with impatient intervals seconds do, on a machine
-# of its own. What is left is room for other work on it.
-CONVERGE_S = 40.0
+# With impatient intervals seconds do, on a machine of its own. What is left is room for other
+# work on it.
+CONVERGE_S = 240.0
+# A provider that gets no core for a while carries out late what it was sent before; for as long
+# its "not found" must not be believed. Far longer than any pause on a busy machine.
+SETTLE_AFTER_S = 10.0
 REPLAYS_AT_ONCE = 16
 # Webhooks come soon, in any order, twice, and are tried again until the server is back.
 UNRULY = {
@@ -32,6 +35,13 @@ UNRULY = {
 }
 # Long enough that every fault meets payments at all stages of their way.
 LATENCY = {"p50_ms": 40, "p99_ms": 200}
+
+
+def patient(stall_s: float = 0.0) -> str:
+    """Recovery's times, for providers that may stand still for so long."""
+    return IMPATIENT.replace(
+        "settle_after_s = 0.5", f"settle_after_s = {stall_s + SETTLE_AFTER_S}"
+    )
 
 
 async def prepare(ground: Playground) -> Merchant:
