@@ -188,6 +188,16 @@ async def test_an_unknown_outcome_holds_its_place_until_it_is_known(tmp_path: Pa
     await pay(rig, "k9", MASTERCARD)
 
 
+async def test_who_fails_to_authenticate_is_no_attempt_to_the_scheme(tmp_path: Path) -> None:
+    rig = await one_account(tmp_path)
+    failed = decline(DeclineCode.AUTHENTICATION_FAILED)
+    rig.provider.says["acc_a"] = [Outcome(OutcomeKind.DECLINED, decline=failed) for _ in range(20)]
+    for number in range(20):
+        payment = await pay(rig, f"k{number}", MASTERCARD)
+        assert payment.status == v1.PAYMENT_STATUS_FAILED
+    assert isinstance(rig.store, MemoryStore) and rig.store._attempts == {}
+
+
 async def test_a_confirmation_counts_like_a_payment(tmp_path: Path) -> None:
     rig = await one_account(tmp_path)
     rig.provider.says["acc_a"] = [declined("05", "03")]

@@ -15,7 +15,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from turnout.domain.cards import CardFacts
-from turnout.domain.declines import Decline
+from turnout.domain.declines import Decline, DeclineCode
 from turnout.domain.errors import Overloaded, StateConflict
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 _KEY_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LIMIT = (1_000_000, "")
+# Declines before anything was asked of the issuer.
+_NEVER_ASKED = frozenset({DeclineCode.ABANDONED_BY_CUSTOMER, DeclineCode.AUTHENTICATION_FAILED})
 _CLEARED = frozenset({OperationState.SUCCEEDED, OperationState.NOT_PROCESSED})
 
 
@@ -216,15 +218,15 @@ def tell_settled(unit: UnitOfWork, payment: Payment, now_ns: int) -> None:
     for operation in unit.operations:
         if operation.kind is not OperationKind.AUTHORIZE:
             continue
-        if operation.state in _CLEARED:
+        why = operation.decline
+        asked = why is None or why.issuer_code or why.code not in _NEVER_ASKED
+        if operation.state in _CLEARED or not asked:
             unit.uncounted.append(operation.operation_id)
-        elif operation.state is OperationState.FAILED and operation.decline is not None:
+        elif operation.state is OperationState.FAILED and why is not None:
             method = payment.method
             if method is not None and method.card is not None:
                 rules = rule_book().of(method.card.network, now_ns)
-                unit.declined.append(
-                    _declined(rules, operation.operation_id, operation.decline, now_ns)
-                )
+                unit.declined.append(_declined(rules, operation.operation_id, why, now_ns))
 
 
 def _declined(rules: SchemeRules, operation_id: str, why: Decline, now_ns: int) -> AttemptDecline:

@@ -6,7 +6,7 @@ from typing import Any
 
 from turnout import v1
 from turnout.cli.demo.report import Report
-from turnout.cli.demo.shop import Refused, Shop, new_reference, status_of, word
+from turnout.cli.demo.shop import Refused, Shop, card_payment, new_reference, status_of, word
 from turnout.domain.money import format_money
 
 MANUAL = {"capture_method": v1.CAPTURE_METHOD_MANUAL}
@@ -63,6 +63,27 @@ async def declines(shop: Shop, report: Report) -> None:
         " then ".join(
             f"{one.account_id} {word(v1.AttemptStatus, one.status)}" for one in saved.attempts
         ),
+    )
+    await _never_again(shop, report)
+
+
+async def _never_again(shop: Shop, report: Report) -> None:
+    """A Mastercard is declined with advice 03, and another payment tries it again at once."""
+    told, code = v1.Payment(), ""
+    try:
+        for _ in range(2):
+            request = card_payment(
+                new_reference(), "5105105105105100", 2_000, "EUR", profile_id="pro_schemes"
+            )
+            request.payment_method.card.holder_name = "DECLINED : 05 : Do not honor : 03"
+            told = await shop.do("grpc", "AuthorizePayment", request, request.merchant_reference)
+            shop.asked[told.payment_id] = "5105105105105100"
+    except Refused as refused:
+        code = refused.reason
+    report.claim(
+        "a card whose network says `do not try again` is not tried again for 30 days",
+        code == "SCHEME_RETRY_FORBIDDEN" and len(told.attempts) == 1,
+        f"advice {told.decline.issuer_advice_code}, then {code or 'another attempt'}",
     )
 
 
