@@ -8,6 +8,7 @@ those that every payment passes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -105,12 +106,18 @@ LEADS_TO: dict[str, dict[str, float]] = {
     "answer": {"store_slow": 0.25},
     "cascade": {"rate_limited": 0.1},
 }
+_OFTEN = 0.25
 # What happens a few times in a world, or once in each life of a process.
 _SELDOM = ("undo", "config", "fence", "save")
 
 
-def draw(random: Random) -> Plan:
-    """A world's faults."""
+def draw(random: Random, also: Sequence[str] = ()) -> Plan:
+    """A world's faults.
+
+    Args:
+        random: the seed's.
+        also: families that this world has besides, and often.
+    """
     count = random.randint(3, 9)
     chosen = random.sample(FAMILIES, count)
     families = {one: random.choice((0.02, 0.05, 0.1, 0.25)) for one in chosen}
@@ -127,4 +134,5 @@ def draw(random: Random) -> Plan:
     if "webhook_forged" in families:
         # Most lies are harmless even if believed, so it takes many of them.
         families["webhook_forged"] = 0.5
+    families |= dict.fromkeys(also, _OFTEN)
     return Plan(families, crashes)

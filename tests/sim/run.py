@@ -15,21 +15,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.sim.faults import FAMILIES, POINTS
-from tests.sim.world import Result, run_world
+from tests.sim.world import Result, Wish, run_world
 from turnout.vault.master import MASTER_KEY_BYTES, make_master_key
 
-PAYMENTS = 60
 _WORLDS_A_COLLECTION = 8
 
 
-def live(seeds: Sequence[int], payments: int, trace: bool = False) -> list[Result]:
+def live(seeds: Sequence[int], wish: Wish) -> list[Result]:
     """Lives these worlds one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         # One master key for all worlds, made before them: a world that had to make its own would
         # draw other random numbers than one that found it.
         key_path = Path(folder) / "keys" / "master.key"
         make_master_key(key_path, bytes(MASTER_KEY_BYTES))
-        return list(_collected(run_world(seed, payments, key_path, trace) for seed in seeds))
+        return list(_collected(run_world(seed, wish, key_path) for seed in seeds))
 
 
 def _collected(results: Iterable[Result]) -> Iterator[Result]:
@@ -46,25 +45,25 @@ def _collected(results: Iterable[Result]) -> Iterator[Result]:
         gc.enable()
 
 
-def _share(share: tuple[range, int]) -> list[Result]:
+def _share(share: tuple[range, Wish]) -> list[Result]:
     return live(*share)
 
 
-def until_first(first: int, seeds: int, payments: int) -> tuple[list[Result], float]:
+def until_first(first: int, seeds: int, wish: Wish) -> tuple[list[Result], float]:
     """World after world until one is not well."""
     results: list[Result] = []
     began_s = time.process_time()
     for seed in range(first, first + seeds):
-        results += live([seed], payments)
+        results += live([seed], wish)
         if results[-1].faults:
             break
     return results, time.process_time() - began_s
 
 
-def run_many(first: int, seeds: int, payments: int, workers: int) -> tuple[list[Result], float]:
+def run_many(first: int, seeds: int, wish: Wish, workers: int) -> tuple[list[Result], float]:
     """All worlds of a range of seeds, on several cores; returns them and the CPU seconds."""
     shares = [
-        (range(start, min(start + 10, first + seeds)), payments)
+        (range(start, min(start + 10, first + seeds)), wish)
         for start in range(first, first + seeds, 10)
     ]
     began_s = os.times()
@@ -78,7 +77,7 @@ def run_many(first: int, seeds: int, payments: int, workers: int) -> tuple[list[
     return results, cpu_s
 
 
-def report(results: list[Result], cpu_s: float, wall_s: float) -> bool:
+def report(results: list[Result], wish: Wish, cpu_s: float, wall_s: float) -> bool:
     """Prints the table and, with JSON=1, the figures; says whether all worlds were well."""
     payments = sum(one.payments for one in results)
     hits: Counter[str] = Counter()
@@ -104,11 +103,17 @@ def report(results: list[Result], cpu_s: float, wall_s: float) -> bool:
         print(f"\nseed {one.seed} ({', '.join(one.families)}):")
         for fault in one.faults[:6]:
             print(f"  {fault}")
-        print(f"  again: python -m tests.sim --seed {one.seed} --trace")
+        print(f"  again: python -m tests.sim --seed {one.seed} --trace{_options(wish)}")
     if os.environ.get("JSON") == "1":
         met = sum(hits[one] for one in FAMILIES)
         _figures(results, payments, cpu_s, len(bad), crashes[rarest], bound, met)
     return not bad
+
+
+def _options(wish: Wish) -> str:
+    """What must be said besides the seed to live the same world."""
+    options = "" if wish.payments == Wish().payments else f" --payments {wish.payments}"
+    return options + (f" --also {','.join(wish.also)}" if wish.also else "")
 
 
 def _figures(
@@ -142,12 +147,18 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print all that happened in it")
     parser.add_argument("--first", type=int, default=0, help="the first seed of many")
     parser.add_argument("--seeds", type=int, default=100, help="how many seeds")
-    parser.add_argument("--payments", type=int, default=PAYMENTS, help="customers in a world")
+    parser.add_argument("--payments", type=int, default=Wish().payments, help="customers")
+    parser.add_argument("--also", default="", help="families of faults for every world: a,b")
     parser.add_argument("--stop", action="store_true", help="stop at the first violation")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
+    also = tuple(one for one in given.also.split(",") if one)
+    unknown = ", ".join(sorted(set(also) - set(FAMILIES)))
+    if unknown:
+        parser.error(f"--also {unknown}: the families are {', '.join(FAMILIES)}")
+    wish = Wish(given.payments, also, given.trace)
     if given.seed is not None:
-        (result,) = live([given.seed], given.payments, given.trace)
+        (result,) = live([given.seed], wish)
         print("\n".join(result.trace))
         print(f"seed {result.seed}: {result.payments} payments, {', '.join(result.families)}")
         print(f"{result.commits} commits, {result.steps} steps, {result.virtual_s:.0f} s")
@@ -155,10 +166,10 @@ def main() -> int:
         return 1 if result.faults else 0
     began_s = time.perf_counter()
     if given.stop:
-        results, cpu_s = until_first(given.first, given.seeds, given.payments)
+        results, cpu_s = until_first(given.first, given.seeds, wish)
     else:
-        results, cpu_s = run_many(given.first, given.seeds, given.payments, given.workers)
-    return 0 if report(results, cpu_s, time.perf_counter() - began_s) else 1
+        results, cpu_s = run_many(given.first, given.seeds, wish, given.workers)
+    return 0 if report(results, wish, cpu_s, time.perf_counter() - began_s) else 1
 
 
 if __name__ == "__main__":

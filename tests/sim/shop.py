@@ -146,7 +146,8 @@ class Shop:
         self.calls += 1
         timeout_s = self.random.choice((0.3, 2.0, 8.0, 30.0))
         caller = Caller(MERCHANT, "key_sim", False, int((loop.now_s + timeout_s) * 1e9))
-        task = process.spawn("call", _awaited(work(process, caller, Idempotency(rpc, key, body))))
+        idem = Idempotency(rpc, key, body)
+        task = process.spawn("call", _begun(work, process, caller, idem))
         hangs_up_s = timeout_s + 0.02
         if world.plan.strikes("caller_hangs_up", self.random):
             hangs_up_s = self.random.random() * 0.3
@@ -381,5 +382,6 @@ class Shop:
         )
 
 
-async def _awaited(work: Awaitable[bytes]) -> bytes:
-    return await work
+async def _begun(work: Work, process: Process, caller: Caller, idem: Idempotency) -> bytes:
+    """Makes the call when its task runs, so that one cancelled before leaves nothing unawaited."""
+    return await work(process, caller, idem)

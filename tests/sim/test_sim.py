@@ -12,13 +12,14 @@ import pytest
 from tests.sim.faults import NETWORK, POINTS, STORE, WEBHOOK, WORLD
 from tests.sim.mutants.bugs import BUGS
 from tests.sim.run import live
+from tests.sim.world import Wish
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("first", [0, 10, 20])
 def test_worlds_come_to_rest_with_the_books_agreeing(first: int) -> None:
-    for result in live(range(first, first + 10), 30):
+    for result in live(range(first, first + 10), Wish(30)):
         again = f"python -m tests.sim --seed {result.seed} --payments 30 --trace"
         assert not result.faults, f"{result.faults[:5]}; again: {again}"
         assert result.payments > 0
@@ -26,7 +27,7 @@ def test_worlds_come_to_rest_with_the_books_agreeing(first: int) -> None:
 
 def test_every_world_has_at_least_three_families_of_faults() -> None:
     known = {*NETWORK, *WEBHOOK, *STORE, *WORLD}
-    for result in live(range(40, 44), 5):
+    for result in live(range(40, 44), Wish(5)):
         assert len(result.families) >= 3
         assert set(result.families) <= known
         assert {one.removeprefix("crash ") for one in result.hits if one.startswith("crash ")} <= {

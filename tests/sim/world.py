@@ -63,6 +63,21 @@ class Config:
     accounts: dict[str, Account]
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked of worlds besides their seeds.
+
+    Attributes:
+        payments: customers in a world.
+        also: families of faults that each has besides those that it draws.
+        trace: keep all that happens, not only the end.
+    """
+
+    payments: int = 60
+    also: tuple[str, ...] = ()
+    trace: bool = False
+
+
 @dataclass(slots=True)
 class Result:
     """What came of one world."""
@@ -113,14 +128,12 @@ class SimRandom:
 class World:
     """Everything there is, made of one seed."""
 
-    def __init__(
-        self, seed: int, payments: int, master_key_path: Path, trace: bool = False
-    ) -> None:
+    def __init__(self, seed: int, wish: Wish, master_key_path: Path) -> None:
         self.seed = seed
-        self.payment_count = payments
+        self.payment_count = wish.payments
         self.master_key_path = master_key_path
         self.loop = SimLoop()
-        self.plan: Plan = draw(Random(f"{seed}/plan"))
+        self.plan: Plan = draw(Random(f"{seed}/plan"), wish.also)
         self.watch = Watch()
         self.loop.set_exception_handler(self.watch.loop_error)
         self.clock = SimClock(self.loop)
@@ -150,7 +163,7 @@ class World:
         self.processes = 0
         self.out_until_s = {"stripe.sim": -1.0, "adyen.sim": -1.0}
         self.expires = self.random.random() < 0.06
-        self._trace: deque[tuple[Any, ...]] = deque(maxlen=None if trace else 60)
+        self._trace: deque[tuple[Any, ...]] = deque(maxlen=None if wish.trace else 60)
 
     # --- what all parts ask --------------------------------------------------------------
 
@@ -365,9 +378,9 @@ def _minds(random: Random) -> list[tuple[str, float]]:
     return [("soft", soft), ("hard", hard), ("action", hard + random.choice((0.0, 0.08, 0.2)))]
 
 
-def run_world(seed: int, payments: int, master_key_path: Path, trace: bool = False) -> Result:
+def run_world(seed: int, wish: Wish, master_key_path: Path) -> Result:
     """Lives one world and checks it."""
-    world = World(seed, payments, master_key_path, trace)
+    world = World(seed, wish, master_key_path)
     log = logging.getLogger("turnout")
     kept_log = log.propagate, log.level
     log.addHandler(world.watch)
@@ -400,5 +413,5 @@ def run_world(seed: int, payments: int, master_key_path: Path, trace: bool = Fal
         loop.steps,
         loop.now_s,
         len(world.watch.reviews),
-        kept if faults or trace else [],
+        kept if faults or wish.trace else [],
     )

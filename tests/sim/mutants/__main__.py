@@ -51,11 +51,11 @@ def plant(bug: Bug, source: Path) -> None:
     path.write_text(text.replace(bug.anchor, bug.planted))
 
 
-def simulate(source: Path, first: int, seeds: int) -> subprocess.CompletedProcess[str]:
+def simulate(source: Path, also: str, seeds: int) -> subprocess.CompletedProcess[str]:
     """Simulates a copy of the source until its first violation."""
     environment = {**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{ROOT}", "JSON": "0"}
     command = [sys.executable, "-B", "-c", _RUN, str(source)]
-    options = ["--first", str(first), "--seeds", str(seeds), "--workers", "1", "--stop"]
+    options = ["--seeds", str(seeds), "--also", also, "--workers", "1", "--stop"]
     return subprocess.run(
         command + options, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -71,7 +71,7 @@ def trial(bug: Bug | None, origin: Path, seeds: int) -> tuple[str, str, float]:
                 plant(bug, source)
         except ValueError as error:
             return BROKEN, str(error), time.perf_counter() - began_s
-        ran = simulate(source, 0 if bug is None else bug.first, seeds)
+        ran = simulate(source, "" if bug is None else bug.also, seeds)
     lines = ran.stdout.splitlines()
     world = next((line.split(" (")[0] for line in lines if line.startswith("seed ")), "")
     seen = next((f"{world}: {line.strip()}" for line in lines if line.startswith("  ")), "")

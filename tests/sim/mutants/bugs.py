@@ -11,14 +11,14 @@ class Bug:
 
     Attributes:
         path: below src/turnout.
-        first: the seed to begin at; set where only rare worlds show the bug.
+        also: families of faults for every world, where only rare worlds show the bug.
     """
 
     name: str
     path: str
     anchor: str
     planted: str
-    first: int = 0
+    also: str = ""
 
 
 _ATTEMPTS = "orchestration/attempts.py"
@@ -87,12 +87,14 @@ BUGS = (
         "connectors/stripe/answers.py",
         'return unknown(f"http_{status}" if status >= 300 else "garbage")',
         "return declined(DeclineCode.GENERIC)",
+        also="http_500_after",
     ),
     Bug(
         "adyen: a server error or garbage is a decline",
         "connectors/adyen/answers.py",
         'return unknown(f"http_{status}" if status >= 300 else "garbage")',
         "return declined(DeclineCode.GENERIC)",
+        also="http_500_after",
     ),
     Bug(
         "a timeout counts as not sent",
@@ -105,6 +107,7 @@ BUGS = (
         _EXCHANGE,
         "                return answer\n            in_doubt = True",
         "                return answer\n            again = None",
+        also="reset_after,not_sent",
     ),
     Bug(
         "answered before the outcome is durable",
@@ -173,6 +176,7 @@ BUGS = (
         "orchestration/webhooks.py",
         "return named if named.account_id == account_id else None",
         "return named",
+        also="webhook_forged",
     ),
     Bug(
         "stripe's signatures are not checked",
@@ -197,12 +201,14 @@ BUGS = (
         _SETTLE,
         "if operation.reason == _TAKEN_BACK or _undone(payment, operation):",
         'if operation.reason == "":',
+        also="webhook_late,webhook_twice",
     ),
     Bug(
         "another amount than the asked one is accepted",
         _SETTLE,
         "if outcome.amount_minor is not None and outcome.amount_minor != operation.amount_minor:",
         "if outcome.amount_minor == -1:",
+        also="other_amount",
     ),
     Bug(
         "recovery sends to another account",
@@ -219,13 +225,14 @@ BUGS = (
         _FOLLOW,
         "            if outcome.kind is OutcomeKind.NOT_PROCESSED:\n                # That",
         "            if outcome.kind is OutcomeKind.REQUIRES_ACTION:\n                # That",
+        also="reset_after,rate_limited",
     ),
     Bug(
         "times in the record are believed, whatever the clock did",
         _PARTS,
         "return waited_ns > self.schedule.in_flight_ns(operation)",
         "return waited_ns >= 0",
-        first=45,
+        also="clock_jump,late_arrival",
     ),
     Bug(
         "not found is believed while a copy may be on its way",
@@ -233,13 +240,14 @@ BUGS = (
         "        if request.now_ns <= request.sent_before_ns:\n"
         '            return unknown("not_found_yet")\n        return await self._walk',
         "        return await self._walk",
+        also="late_arrival",
     ),
     Bug(
         "reversed while a copy may be on its way",
         "orchestration/recovery.py",
         "                and self._parts.quiet(current)\n",
         "",
-        first=120,
+        also="late_arrival,stall",
     ),
     Bug(
         "a capture is posted twice",
