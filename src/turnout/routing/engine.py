@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from turnout import _native
 
@@ -75,8 +76,7 @@ class RoutingFacts:
     sticky_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RankedAccount:
+class RankedAccount(NamedTuple):
     """An eligible account's place in a decision.
 
     Attributes:
@@ -108,8 +108,7 @@ class RankedAccount:
     approval_to_lead: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class FilteredAccount:
+class FilteredAccount(NamedTuple):
     """An account of the profile that cannot take the payment, and why."""
 
     account_id: str
@@ -226,12 +225,12 @@ class Decision:
     @property
     def ranked(self) -> tuple[RankedAccount, ...]:
         """The eligible accounts, best first."""
-        return tuple(RankedAccount(*row) for row in self.native.ranked())
+        return tuple(map(RankedAccount._make, self.native.ranked()))
 
     @property
     def filtered(self) -> tuple[FilteredAccount, ...]:
         """The profile's accounts that cannot take the payment."""
-        return tuple(FilteredAccount(*row) for row in self.native.filtered())
+        return tuple(map(FilteredAccount._make, self.native.filtered()))
 
     def record(self) -> bytes:
         """What it was made from, to be kept with the payment and replayed."""
