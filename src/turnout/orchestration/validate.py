@@ -7,6 +7,7 @@ ever in the text.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -306,7 +307,7 @@ def _customer_errors(customer: Customer) -> list[FieldError]:
         value = getattr(customer, name)
         if value:
             found += _text(value, f"customer.{name}", 254 if name == "email" else _SHORT_TEXT_MOST)
-    if customer.ip_address:
+    if customer.ip_address and not _is_ipv4(customer.ip_address):
         try:
             ipaddress.ip_address(customer.ip_address)
         except ValueError:
@@ -320,6 +321,14 @@ def _customer_errors(customer: Customer) -> list[FieldError]:
         for name in ("user_agent", "accept_header", "language"):
             found += _text(getattr(browser, name), f"customer.browser.{name}", 2_048)
     return found
+
+
+def _is_ipv4(text: str) -> bool:
+    """Whether it is one in the usual spelling; `ipaddress` takes ten times as long to say so."""
+    try:
+        return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text)) == text
+    except (OSError, ValueError):
+        return False
 
 
 def _address_errors(address: Address | None, field: str) -> list[FieldError]:
