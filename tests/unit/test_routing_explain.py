@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from turnout.routing import (
     Permit,
@@ -98,3 +99,34 @@ def test_what_would_have_changed_the_choice_is_told() -> None:
     assert f"{lead:.1%}"[:3] in second.change
     fail(engine, "acc_b")
     assert explained(engine).accounts[1].change == "not first while it has an open breaker"
+
+
+def ruled(then: dict[str, object], seed: int = 1) -> Explanation:
+    """A decision between a and b in one tier, c behind them, under one rule."""
+    content = {"mode": "first_match", "rules": [{"id": "one", "then": then}]}
+    accounts = [A, B, RoutingAccount("acc_c")]
+    profile = RoutingProfile("pro_1", [["acc_a", "acc_b"], ["acc_c"]], ruleset=content)
+    engine = RoutingEngine(compile_config(accounts, [profile]))
+    facts = replace(FACTS, sticky_key=f"pay_{seed}")
+    decision = engine.decide("pro_1", facts, decision_id="dec_1", now_ns=0, seed=seed)
+    return explain(decision, ruled=True)
+
+
+def test_a_split_is_a_draw_and_no_tier_stands_before_it() -> None:
+    told = ruled({"split": {"acc_c": 1, "acc_b": 1_000_000}})
+    assert told.accounts[0].account_id == "acc_b"
+    changes = {one.account_id: one.change for one in told.accounts}
+    assert changes["acc_c"].startswith("another draw: its chance of the first place was 0.0%")
+    told = ruled({"split": {"acc_c": 1}})
+    assert told.summary == ("acc_c stands first: by its rules or the draw, with chance 100.0%.")
+    assert [one.change for one in told.accounts[1:]] == [
+        "other rules: by its score it would not stand behind acc_c"
+    ] * 2
+
+
+def test_what_rules_left_out_and_refused_is_said_so() -> None:
+    told = ruled({"only": ["acc_a"]})
+    assert "only account" in told.summary
+    assert {one.change for one in told.accounts[1:]} == {"another payment, or other rules"}
+    told = ruled({"block": "closed"})
+    assert told.summary == "Rule one refuses the payment: closed."

@@ -38,6 +38,7 @@ class Explained:
     Attributes:
         payment_id: empty for a simulated one, as `decision_id` is.
         ruleset_version: 0 for none, or for a document that is not stored.
+        ruled: a ruleset was followed, stored or not.
     """
 
     decision_id: str
@@ -46,6 +47,7 @@ class Explained:
     live: bool
     ruleset_version: int
     decision: Decision
+    ruled: bool
 
 
 class Explanations:
@@ -92,6 +94,7 @@ class Explanations:
             payment.live,
             version,
             decision,
+            version > 0,
         )
 
     async def _record(self, caller: Caller, decision_id: str, payment_id: str) -> DecisionRecord:
@@ -136,7 +139,8 @@ class Explanations:
             now_ns=payment.created_at_ns,
             seed=seed,
         )
-        return Explained("", "", profile.profile_id, caller.live, version, decision)
+        ruled = version > 0 or command.content is not None
+        return Explained("", "", profile.profile_id, caller.live, version, decision, ruled)
 
     async def _rules_of(
         self, caller: Caller, profile: Profile, command: SimulateCommand, now_ns: int

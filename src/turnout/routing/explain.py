@@ -40,25 +40,32 @@ class Explanation:
     accounts: tuple[AccountReason, ...]
 
 
-def explain(decision: Decision) -> Explanation:
-    """Explain a decision; a replayed one gives the same words."""
+def explain(decision: Decision, *, ruled: bool = False) -> Explanation:
+    """Explain a decision; a replayed one gives the same words.
+
+    Args:
+        decision: what was decided.
+        ruled: a ruleset was followed, so that a rule may have given the first place.
+    """
     ranked, filtered = decision.ranked, decision.filtered
     reasons = [
-        AccountReason(account.account_id, place, _place_text(account), _change(account, ranked[0]))
+        AccountReason(
+            account.account_id, place, _place_text(account), _change(account, ranked[0], ruled)
+        )
         for place, account in enumerate(ranked, start=1)
     ]
     reasons += [
-        AccountReason(out.account_id, None, out.text, "another payment, or another configuration")
+        AccountReason(out.account_id, None, out.text, _change_of_filter(out.reason))
         for out in filtered
     ]
-    return Explanation(_summary(decision, ranked, len(filtered)), tuple(reasons))
+    return Explanation(_summary(decision, ranked, len(filtered), ruled), tuple(reasons))
 
 
-def brief(decision: Decision) -> list[str]:
+def brief(decision: Decision, *, ruled: bool = False) -> list[str]:
     """What a payment itself keeps of the reasons: the summary, and why accounts fell out."""
     filtered = decision.filtered
     return [
-        _summary(decision, decision.ranked, len(filtered)),
+        _summary(decision, decision.ranked, len(filtered), ruled),
         *(f"{out.account_id}: {out.text}" for out in filtered),
     ]
 
@@ -72,11 +79,21 @@ def _place_text(account: RankedAccount) -> str:
     )
 
 
-def _change(account: RankedAccount, first: RankedAccount) -> str:
+def _change_of_filter(reason: str) -> str:
+    if reason.startswith("rule_"):
+        return "another payment, or other rules"
+    return "another payment, or another configuration"
+
+
+def _change(account: RankedAccount, first: RankedAccount, ruled: bool) -> str:
     if account is first:
         return ""
     if account.gate != first.gate and account.gate not in ("healthy", "probe"):
         return f"not first while it {_GATES[account.gate]}"
+    if ruled and account.propensity > 0:
+        return f"another draw: its chance of the first place was {account.propensity:.1%}"
+    if ruled and (account.tier < first.tier or account.score > first.score):
+        return f"other rules: by its score it would not stand behind {first.account_id}"
     if account.tier > first.tier:
         return f"not first while an account of tier {first.tier + 1} may be called"
     if account.score >= first.score:
@@ -89,7 +106,9 @@ def _change(account: RankedAccount, first: RankedAccount) -> str:
     )
 
 
-def _summary(decision: Decision, ranked: tuple[RankedAccount, ...], filtered: int) -> str:
+def _summary(
+    decision: Decision, ranked: tuple[RankedAccount, ...], filtered: int, ruled: bool
+) -> str:
     blocked = decision.blocked
     if blocked is not None:
         return f"Rule {blocked.rule_id} refuses the payment: {blocked.reason}."
@@ -102,11 +121,17 @@ def _summary(decision: Decision, ranked: tuple[RankedAccount, ...], filtered: in
         return f"No account may be called as it should; {first.account_id} is the least ill."
     if len(ranked) == 1:
         return f"{first.account_id} is the only account that can take this payment."
-    return f"{first.account_id} stands first: {_why_first(first, ranked[1:])}."
+    return f"{first.account_id} stands first: {_why_first(first, ranked[1:], ruled)}."
 
 
-def _why_first(first: RankedAccount, others: tuple[RankedAccount, ...]) -> str:
+def _why_first(first: RankedAccount, others: tuple[RankedAccount, ...], ruled: bool) -> str:
     callable_ = [other for other in others if other.gate in ("healthy", "probe")]
+    if ruled and any(
+        other.tier < first.tier or (other.tier == first.tier and other.score > first.score)
+        for other in callable_
+    ):
+        # A split, a commitment, the cheapest, or the usual draw: the core does not say which.
+        return f"by its rules or the draw, with chance {first.propensity:.1%}"
     rivals = [other for other in callable_ if other.tier == first.tier]
     if rivals:
         best = max(rivals, key=lambda rival: rival.score)
