@@ -26,8 +26,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+T = TypeVar("T")
 # Two-sided, 95 percent of a normal distribution.
 _Z = 1.959964
 # With fewer decisions the sum is not yet normal enough, and intervals come from resampling.
@@ -284,7 +285,7 @@ class Replay:
             return _unknown(count)
         mean = fmean(terms)
         if count < _NORMAL_FROM:
-            return self._bootstrap(mean, count, lambda chosen: fmean([terms[at] for at in chosen]))
+            return self._bootstrap(mean, terms, fmean)
         variance = math.fsum((one - mean) ** 2 for one in terms) / (count - 1)
         return _normal(mean, variance, count)
 
@@ -295,9 +296,7 @@ class Replay:
             return _unknown(count)
         change = _ratio(told)
         if count < _NORMAL_FROM:
-            return self._bootstrap(
-                change, count, lambda chosen: _ratio([told[at] for at in chosen])
-            )
+            return self._bootstrap(change, told, _ratio)
         weight, mass = fmean(one[0] for one in told), fmean(one[2] for one in told)
         value = math.fsum(w * one for w, one, _ in told) / (weight * count)
         terms = [
@@ -308,11 +307,11 @@ class Replay:
         return _normal(change, variance, count)
 
     def _bootstrap(
-        self, value: float, count: int, of: Callable[[Sequence[int]], float]
+        self, value: float, rows: Sequence[T], of: Callable[[Sequence[T]], float]
     ) -> Estimate:
         """Percentiles over resampled decisions (B. Efron, Bootstrap methods, 1979)."""
-        places = range(count)
-        drawn = sorted(of(self._random.choices(places, k=count)) for _ in range(_RESAMPLES))
+        count = len(rows)
+        drawn = sorted(of(self._random.choices(rows, k=count)) for _ in range(_RESAMPLES))
         low, high = drawn[int(0.025 * _RESAMPLES)], drawn[int(0.975 * _RESAMPLES) - 1]
         return Estimate(value, min(low, value), max(high, value), BOOTSTRAP, count)
 
