@@ -170,8 +170,9 @@ load: setup $(STAMPS)/load ## Locust for two minutes on a Turnout of its own (DU
 bench-world: setup ## The router against a clairvoyant (TURNOUT_WORLD: the world's folder)
 	@$(BIN)/python loadtests/bench_world.py
 
-bench-core: setup ## What a decision and an outcome cost in the Rust core, and beside plain Python
+bench-core: setup ## What decisions and outcomes cost, by accounts and rules; and in plain Python
 	@cargo bench --quiet --locked -p turnout-core --bench hot_path
+	@$(BIN)/python -m loadtests.bench_core
 	@$(BIN)/python -m loadtests.bench_rules
 
 # --- generating -----------------------------------------------------------------------------

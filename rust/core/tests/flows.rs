@@ -302,6 +302,50 @@ fn restoring_again_and_again_does_not_multiply_open_calls() {
 }
 
 #[test]
+fn an_account_that_answers_too_slowly_is_left() {
+    let mut router = Router::new(TWO.as_bytes()).unwrap();
+    for _ in 0..4 {
+        let permit = router.begin("a", None, true, 0).unwrap();
+        router
+            .finish(&permit, Outcome::Approved, 9_000.0, S)
+            .unwrap();
+    }
+    let breaker = router.health(S)[0].breaker;
+    assert_eq!(
+        (breaker.phase, breaker.reason.as_str()),
+        (Phase::Open, "slowness")
+    );
+    assert_eq!(first(&decide(&router, S)), "b");
+}
+
+#[test]
+fn rates_and_adaptive_caps_survive_a_restart() {
+    let json = r#"{"accounts": [
+        {"id": "a", "rate_limit": {"per_s": 1, "burst": 2}},
+        {"id": "b", "adaptive_in_flight": true}], "profiles": []}"#;
+    let mut router = Router::new(json.as_bytes()).unwrap();
+    for _ in 0..2 {
+        let permit = router.begin("a", None, false, 0).unwrap();
+        router.finish(&permit, Outcome::Approved, 100.0, 0).unwrap();
+    }
+    let permit = router.begin("b", None, false, 0).unwrap();
+    router
+        .finish(&permit, Outcome::TechnicalError, 100.0, 0)
+        .unwrap();
+    let cap = router.health(0)[1].max_in_flight;
+    assert!(cap < 32);
+    let mut again = Router::new(json.as_bytes()).unwrap();
+    again.restore(&router.save(), S / 2).unwrap();
+    assert_eq!(again.health(0)[1].max_in_flight, cap);
+    let refused = again.begin("a", None, false, S / 2).unwrap_err();
+    assert!(
+        matches!(refused, Refusal::RateLimited { .. }),
+        "{refused:?}"
+    );
+    assert!(again.begin("a", None, false, 2 * S).is_ok());
+}
+
+#[test]
 fn a_damaged_state_changes_nothing() {
     let mut router = Router::new(TWO.as_bytes()).unwrap();
     call(&mut router, "a", Outcome::Approved, 0);

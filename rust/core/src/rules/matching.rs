@@ -2,12 +2,11 @@
 use crate::facts::Facts;
 use crate::rules::compile::{BIN_LENGTHS, Ruleset};
 use crate::rules::condition::{Ask, Asked};
-use crate::rules::document::MOST_RULES;
+use crate::rules::document::RULE_WORDS;
 use crate::rules::outcomes::Verdict;
 
 /// What stands for `otherwise` where a rule's id is told.
 const OTHERWISE: &str = "otherwise";
-const MOST_WORDS: usize = MOST_RULES.div_ceil(64);
 
 impl Ruleset {
     pub fn rule_id(&self, rule: u16) -> &str {
@@ -34,7 +33,7 @@ impl Ruleset {
 
     /// Calls `found` for each match in order until it says to stop.
     fn each_match(&self, asked: &mut Asked<'_>, mut found: impl FnMut(u16) -> bool) {
-        let mut held = [0_u64; MOST_WORDS];
+        let mut held = [0_u64; RULE_WORDS];
         let held = &mut held[..self.all.len()];
         held.copy_from_slice(&self.all);
         for (fact, index) in &self.words {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::rules::condition::{Ask, Condition, Metadata};
+use crate::rules::document::RULE_WORDS;
 use crate::rules::index::{Bits, put};
 
 #[derive(Debug)]
@@ -92,7 +93,9 @@ impl MetadataIndex {
             held.iter_mut().zip(&self.absent).for_each(|(h, a)| *h &= a);
             return;
         }
-        let mut answers: Bits = self.absent.clone();
+        let mut answers = [0_u64; RULE_WORDS];
+        let answers = &mut answers[..self.absent.len()];
+        answers.copy_from_slice(&self.absent);
         for (key, value) in known {
             for (at, asking, others) in &key.asking {
                 let word = &mut answers[*at as usize];
@@ -104,7 +107,7 @@ impl MetadataIndex {
                 *word = (*word & !asking) | named;
             }
         }
-        held.iter_mut().zip(&answers).for_each(|(h, a)| *h &= a);
+        held.iter_mut().zip(answers).for_each(|(h, a)| *h &= *a);
     }
 }
 
