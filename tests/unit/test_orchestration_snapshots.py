@@ -59,7 +59,7 @@ def profiles_of(config: bytes) -> dict[str, object]:
 
 def test_a_profile_is_there_by_every_version_and_without_any() -> None:
     plain = profiles_of(engine_config(ACCOUNTS, PROFILES, SETTINGS))
-    assert plain == {"main/test": None, "main/live": None}
+    assert plain == dict.fromkeys(("main/test", "main/test#0", "main/live", "main/live#0"))
     kept = [KeptRuleset(9, content("acc_a")), KeptRuleset(4, content("acc_b"))]
     ruled = profiles_of(engine_config(ACCOUNTS, PROFILES, SETTINGS, {("main", False): kept}))
     assert ruled == {
@@ -68,11 +68,12 @@ def test_a_profile_is_there_by_every_version_and_without_any() -> None:
         "main/test#4": content("acc_b"),
         "main/test#0": None,
         "main/live": None,
+        "main/live#0": None,
     }
     # A document that is only tried has no version.
     tried = [KeptRuleset(0, content("acc_a"))]
     names = profiles_of(engine_config(ACCOUNTS, PROFILES, SETTINGS, {("main", True): tried}))
-    assert set(names) == {"main/test", "main/live", "main/live#0"}
+    assert set(names) == {"main/test", "main/test#0", "main/live", "main/live#0"}
     assert profile_key("main", True, 0) == "main/live#0"
 
 

@@ -16,11 +16,11 @@ from turnout.orchestration.routes import Choice, facts_of, profile_key
 def choose(parts: Parts, payment: Payment, card: CardFacts, now_ns: int) -> Choice:
     """Ranks the accounts of the payment's profile. No I/O, no await."""
     before = payment.decision
-    version, called, note = parts.directory.ruleset(
+    version, note = parts.directory.ruleset(
         payment.profile_id, payment.live, None if before is None else before.ruleset_version
     )
     decision = parts.engine.decide(
-        profile_key(payment.profile_id, payment.live, called),
+        profile_key(payment.profile_id, payment.live, version),
         facts_of(payment, card),
         decision_id=parts.mint.new(ids.DECISION, now_ns),
         now_ns=now_ns,

@@ -63,9 +63,7 @@ class Directory:
             )
         return found
 
-    def ruleset(
-        self, profile_id: str, live: bool, began_with: int | None
-    ) -> tuple[int, int | None, str]:
+    def ruleset(self, profile_id: str, live: bool, began_with: int | None) -> tuple[int, str]:
         """Which ruleset a payment follows.
 
         Args:
@@ -75,20 +73,16 @@ class Directory:
                 first decision.
 
         Returns:
-            The version, 0 for none; the version by which the engine's profile is called, None
-            where it has no rulesets; and a sentence where it is not the one that it began with.
+            The version, 0 for none; and a sentence where it is not the one that it began with.
         """
         known = self.rulesets.get((profile_id, live), ())
         active = known[0] if known else 0
-        # By its version, also the active one: the engine may already know the next one.
-        called = active if known else None
-        if began_with is None or began_with == active:
-            return active, called, ""
-        if known and (began_with == 0 or began_with in known):
-            return began_with, began_with, ""
+        if began_with is None:
+            return active, ""
+        if began_with == 0 or began_with in known:
+            return began_with, ""
         return (
             active,
-            called,
             f"Version {began_with} of the ruleset, which the payment began with, is not kept any "
             f"more; it follows {f'version {active}' if active else 'none'}.",
         )

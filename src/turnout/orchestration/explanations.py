@@ -154,9 +154,8 @@ class Explanations:
             ruleset = KeptRuleset(0, document.to_mapping())
         elif command.version in (0, *known):
             version = command.version or active
-            if known:
-                key = profile_key(profile.profile_id, caller.live, version)
-            return self._parts.engine, key, version
+            name = profile_key(profile.profile_id, caller.live, version)
+            return self._parts.engine, name, version
         else:
             record = await self._rulesets.stored(caller, profile, command.version)
             ruleset = KeptRuleset(record.version, json.loads(record.document))

@@ -69,9 +69,10 @@ def engine_config(
 ) -> bytes:
     """The engine's configuration of these accounts, profiles and rulesets.
 
-    A payment stays with the ruleset that it began with. So where one is in force, the profile is
-    there several times: as `shop/test` with the active one, as `shop/test#7` with version 7, be
-    it the active one or not, and as `shop/test#0` without any.
+    A payment stays with the ruleset that it began with. So a profile is there several times: as
+    `shop/test` with the active one, as `shop/test#7` with version 7, be it the active one or not,
+    and as `shop/test#0` without any. Payments call it by the version, so that an engine which
+    already knows the next one changes nothing for them.
     """
     compiled = [_account(account) for account in accounts.values()]
     routed = []
@@ -85,7 +86,7 @@ def engine_config(
             named = [(None, known[0].content if known else None)]
             # A document that is tried without being stored has no version to be called by.
             named += [(one.version, one.content) for one in known if one.version]
-            named += [(0, None)] if known else []
+            named.append((0, None))
             routed += [
                 replace(plain, id=profile_key(profile.profile_id, live, name), ruleset=content)
                 for name, content in named

@@ -211,10 +211,6 @@ class Snapshots:
         The engine takes thousands of rules in a second, off the loop. Until the directory names
         the next version, payments follow the one before, which the engine then knows too.
         """
-        if snapshot.versions.keys() != self.present.versions.keys():
-            # A profile's first: until then payments follow no version, and call it by none.
-            self.put_in_force(snapshot)
-            return
         await asyncio.to_thread(self._engine.reload, snapshot.config_json)
         self._directory.rulesets = snapshot.versions
         self.present = snapshot
