@@ -30,11 +30,13 @@ _PROFILES = """
 [[profiles]]
 id = "pro_adyen"
 merchant = "mer_demo"
+scheme_rules_in_test = false
 tiers = [["acc_adyen_main"]]
 
 [[profiles]]
 id = "pro_stripe"
 merchant = "mer_demo"
+scheme_rules_in_test = false
 tiers = [["acc_stripe_main"]]
 """
 

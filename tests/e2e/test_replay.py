@@ -1,6 +1,7 @@
 """`turnout replay` beside a running server: its record is read, and nothing of it changes."""
 
 import json
+import tomllib
 from pathlib import Path
 
 from tests.e2e.grounds import Merchant, playground
@@ -48,6 +49,12 @@ async def test_a_candidate_is_tried_on_recorded_payments(tmp_path: Path) -> None
         shares = {one["how"]: one["value"] for one in lines if one.get("unit") == "ratio"}
         assert shares["first places of acc_adyen_main"] == 1
         assert any("only 40 decisions" in one.get("warning", "") for one in lines)
+        body = {"document": tomllib.loads(CANDIDATE), "max_decisions": PAYMENTS}
+        answered, raw = await ground.http("POST", "/v1/routing/profiles/pro_demo:replay", body)
+        assert answered == 200, raw
+        over_http = json.loads(raw)
+        assert over_http["decision_count"] == PAYMENTS
+        assert over_http["moved"] == figures["replay_moved"]
         for text, words in (
             ('mode = "frist_match"', "is no ruleset:"),
             (CANDIDATE.replace("acc_adyen_main", "acc_no"), "could not be put in force:"),
