@@ -270,6 +270,27 @@ def test_errors_stand_first() -> None:
     assert {one.severity for one in found} == {Severity.ERROR, Severity.WARNING}
 
 
+def test_of_many_findings_a_hundred_of_a_kind_are_told() -> None:
+    rules: list[Any] = [([VISA], KEEP)] * 200
+    found = findings(*rules, ([EUR, EUR], {"only": ["acc_zz"]}))
+    codes = [one.code for one in found]
+    assert codes[0] == "account_unknown"
+    assert codes.count("unreachable") == 100
+    assert "duplicate_condition" in codes
+    assert codes[-1] == "more"
+    assert "99 of unreachable" in found[-1].text
+
+
+def test_any_number_of_metadata_keys_is_borne() -> None:
+    shops = [
+        [range_of("metadata", key=f"k{rule}-{at}", prefix=["a"]) for at in range(32)]
+        for rule in range(100)
+    ]
+    found = findings(*[(shop, KEEP) for shop in shops], ([], KEEP))
+    # It may be too dear to tell, but nothing is said that is not so.
+    assert {one.code for one in found} <= {"undecided"}
+
+
 def test_ten_thousand_rules_are_told_apart() -> None:
     rules = [([range_of("bin", prefix=[str(400_000 + at)]), EUR], KEEP) for at in range(9_997)]
     rules += [([range_of("bin", prefix=["4099"]), VISA], KEEP)]

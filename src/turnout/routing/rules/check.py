@@ -29,6 +29,7 @@ from turnout.routing.rules.spaces import Box, box_of, contains, intersects, meet
 _COMPARISONS: Final = 500_000
 _COMPARISONS_EACH: Final = 25_000
 _NAMED: Final = 8
+_TAKING_PART: Final = 20
 
 
 def check(
@@ -109,7 +110,7 @@ class _Check:
             self.findings.warn(
                 "unreachable",
                 f"rules[{place}]",
-                (rule.id, *names),
+                (rule.id, *names[:_TAKING_PART]),
                 f"is never reached: {_together(names)} every payment that it matches; put it "
                 "before them, narrow them, or delete it",
             )
@@ -173,7 +174,7 @@ class _Check:
             self.findings.warn(
                 "unreachable",
                 "otherwise",
-                names,
+                names[:_TAKING_PART],
                 f"is never reached: {_together(names)} every payment; narrow them, or delete it",
             )
         else:

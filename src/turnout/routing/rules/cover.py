@@ -29,6 +29,10 @@ from turnout.routing.rules.spaces import (
 
 # Values that are tried for one dimension of one box.
 _TRIED: Final = 24
+# Dimensions that are tried besides the box's own: metadata may have any number of keys.
+_DIMENSIONS: Final = 64
+# What the bitmaps of values on lines may take together.
+_ROOM_BYTES: Final = 64 * 2**20
 # Cuts of one question: beyond it Python's own stack would be at stake.
 _DEEPEST: Final = 200
 
@@ -60,12 +64,15 @@ class Index:
         for at, box in enumerate(boxes):
             for dimension, held in box.items():
                 by_dimension.setdefault(dimension, []).append((at, held))
+        every = sum(map(len, by_dimension.values()))
+        bitmaps = _ROOM_BYTES // (len(boxes) // 8 + 64)
         self._columns = {
-            dimension: _Column(dimension, rows, self.all)
+            dimension: _Column(dimension, rows, self.all, bitmaps * len(rows) // every)
             for dimension, rows in by_dimension.items()
         }
         # Dimensions that many boxes restrict tell them apart best.
-        self._order = sorted(by_dimension, key=lambda name: -len(by_dimension[name]))
+        order = sorted(by_dimension, key=lambda name: -len(by_dimension[name]))
+        self._order = order[:_DIMENSIONS]
 
     def lonely(self, box: Box, others: int) -> tuple[dict[str, Any], int]:
         """A payment of the box that few of the `others` (bits) have, and which of them have it.
@@ -75,7 +82,8 @@ class Index:
             alone.
         """
         payment: dict[str, Any] = {}
-        for dimension in self._order:
+        own = [name for name in box if name in self._columns and name not in self._order]
+        for dimension in [*self._order, *own]:
             if not others:
                 break
             admits = self._columns[dimension].admits
@@ -122,9 +130,11 @@ def _holds(held: Values, value: Any) -> bool:
 
 
 class _Column:
-    """One dimension of the index."""
+    """One dimension of the index; of a line, only so many values get a bitmap."""
 
-    def __init__(self, dimension: str, rows: list[tuple[int, Values]], every: int) -> None:
+    def __init__(
+        self, dimension: str, rows: list[tuple[int, Values]], every: int, bitmaps: int
+    ) -> None:
         restricted = 0
         for at, _ in rows:
             restricted |= 1 << at
@@ -135,7 +145,7 @@ class _Column:
             self.admits: dict[Any, int] = self._words(dimension, rows)
             self.rare = sorted(self.admits, key=lambda one: self.admits[one].bit_count())[:_TRIED]
         else:
-            self.admits, self.rare = self._spans(dimension, rows)
+            self.admits, self.rare = self._spans(dimension, rows, bitmaps)
 
     def meeting(self, held: Values, others: int) -> int:
         """Boxes whose set here may meet this one; `others` itself where that is dear to tell."""
@@ -164,7 +174,7 @@ class _Column:
         return {value: self._free | _bits(rules) for value, rules in found.items()}
 
     def _spans(
-        self, dimension: str, rows: list[tuple[int, Spans]]
+        self, dimension: str, rows: list[tuple[int, Spans]], bitmaps: int
     ) -> tuple[dict[Any, int], list[Any]]:
         """Walks along the line once for the rarest values, once for all that may be asked."""
         every = universe(fact_of(dimension))
@@ -187,7 +197,8 @@ class _Column:
             if cut < end:
                 counts.append((inside, cut))
         rare = [cut for _, cut in heapq.nsmallest(_TRIED, counts)]
-        asked = {low for _, held in rows for low, _ in held.spans[:_TRIED]} | set(rare)
+        each = min(max(bitmaps // len(rows), 1), _TRIED)
+        asked = {low for _, held in rows[:bitmaps] for low, _ in held.spans[:each]} | set(rare)
         admits: dict[Any, int] = {}
         bits = self._free
         for cut in cuts:
