@@ -21,8 +21,9 @@ from loadtests.bench.parts import ROOT, BenchFailed
 from loadtests.bench.throughput import Plan, instant
 
 BASELINE = ROOT / "loadtests" / "baseline.json"
-# Runs an hour apart on a machine that others used differed by up to 17 percent (captures).
-TOLERANCE = 0.2
+# Runs on a machine whose two cores others kept busy differed by up to 25 percent, CPU time too:
+# caches and switches are shared. What a change really costs shows side by side, not here.
+TOLERANCE = 0.3
 _SUFFIX = "_cpu_ratio"
 
 
