@@ -7,8 +7,8 @@ held to the same answers before anything is measured. Run by `make bench-core`.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -65,9 +65,8 @@ def facts_of(payment: Payment) -> RoutingFacts:
 @pytest.fixture(scope="module")
 def engine() -> RoutingEngine:
     """The core with the ruleset."""
-    config = json.loads(compile_config(list(ROSTER.values()), [PROFILE]))
-    config["profiles"][0]["ruleset"] = RULESET.to_mapping()
-    return RoutingEngine(json.dumps(config).encode())
+    profile = replace(PROFILE, ruleset=RULESET.to_mapping())
+    return RoutingEngine(compile_config(list(ROSTER.values()), [profile]))
 
 
 def native(engine: RoutingEngine) -> Callable[[], list[str]]:

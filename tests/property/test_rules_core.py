@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,11 +91,35 @@ OBJECTIVES = (
 )
 
 
+def always(rng: Random) -> dict[str, Any]:
+    return {"fact": "method", "in": WORDS["method"]}
+
+
+def counting(rng: Random) -> dict[str, Any]:
+    """Caps and commitments that a short history reaches exactly, or nearly."""
+
+    def cap() -> dict[str, Any]:
+        found = generate.cap(rng)
+        if "payments" in found:
+            return found | {"payments": rng.randint(1, 2)}
+        return found | {"amount_minor": rng.choice([100, 5_000, 5_100, 10_000])}
+
+    found: dict[str, Any] = {}
+    for key in generate.either(rng, "cap", "commit"):
+        if key == "cap":
+            found[key] = [cap(), cap()]
+        else:
+            found[key] = [generate.commit(rng) | {"payments": rng.randint(1, 8)} for _ in "ab"]
+    return found
+
+
 def world_of(rng: Random) -> World:
     order = rng.sample(ACCOUNTS, len(ACCOUNTS))
     cut = rng.randint(1, len(ACCOUNTS))
     tiers = [row for row in (order[:cut], order[cut:]) if row]
     document = generate.document(rng)
+    if rng.random() < 0.3:
+        document = generate.document(rng, when=always, then=counting, most_rules=2)
     if coin(rng):
         document = replace(document, objective=rng.choice(OBJECTIVES))
     return World(
@@ -106,22 +130,28 @@ def world_of(rng: Random) -> World:
 
 
 def make(world: World) -> RoutingEngine:
-    config = json.loads(compile_config(list(world.accounts.values()), [world.profile]))
-    config["profiles"][0]["ruleset"] = world.document.to_mapping()
-    return RoutingEngine(json.dumps(config).encode())
+    profile = replace(world.profile, ruleset=world.document.to_mapping())
+    return RoutingEngine(compile_config(list(world.accounts.values()), [profile]))
 
 
 def live(engine: RoutingEngine, rng: Random, now_ns: int) -> tuple[list[Approved], int]:
     """Makes calls; some stay open. Gives back what was approved, and when it is now."""
     approved = []
+    for account_id in rng.sample(ACCOUNTS, rng.choice([0, 0, 0, 1, 2, 4])):
+        # Ill enough for its breaker to open.
+        for _ in range(5):
+            permit = engine.begin(account_id, now_ns=now_ns, required=True)
+            assert isinstance(permit, Permit)
+            engine.finish(permit, RoutingOutcome.TECHNICAL_ERROR, latency_ms=90, now_ns=now_ns)
     for at in range(rng.randint(0, 12)):
         payment = generate.payment(rng)
         facts = facts_of(payment, f"pay_{at}")
         made = engine.decide("pro_a", facts, decision_id="dec", now_ns=now_ns, seed=at)
-        for account_id in made.account_ids[:1]:
+        # Not always the first: every account shall have a past.
+        for account_id in made.account_ids[: rng.choice([1, 1, 2])][-1:]:
             permit = engine.begin(account_id, now_ns=now_ns, decision=made)
             if isinstance(permit, Permit) and rng.random() < 0.8:
-                outcome = rng.choice(list(RoutingOutcome))
+                outcome = rng.choice([RoutingOutcome.APPROVED, *RoutingOutcome])
                 latency_ms = rng.choice([80.0, 400.0, 9_000.0])
                 engine.finish(permit, outcome, latency_ms=latency_ms, now_ns=now_ns)
                 if outcome is RoutingOutcome.APPROVED:
@@ -130,7 +160,7 @@ def live(engine: RoutingEngine, rng: Random, now_ns: int) -> tuple[list[Approved
                     approved.append(
                         Approved(account_id, payment.amount_minor, payment.currency, now_ns)
                     )
-        now_ns += rng.choice([0, 1, 3_600, 50_000]) * SECOND_NS
+        now_ns += rng.choice([0, 0, 1, 3_600, 50_000, 400_000]) * SECOND_NS
     return approved, now_ns
 
 

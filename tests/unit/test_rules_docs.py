@@ -1,6 +1,5 @@
 """docs/rules.md is the reference: its examples are read, checked and decided, its tables held."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -55,9 +54,8 @@ def test_every_example_is_a_ruleset_without_findings(text: str) -> None:
 
 def engine(text: str) -> RoutingEngine:
     accounts = [RoutingAccount(one, currencies=sorted(CURRENCIES.get(one, ()))) for one in IDS]
-    config = json.loads(compile_config(accounts, [RoutingProfile("pro_a", [IDS])]))
-    config["profiles"][0]["ruleset"] = from_toml(text).to_mapping()
-    return RoutingEngine(json.dumps(config).encode())
+    profile = RoutingProfile("pro_a", [IDS], ruleset=from_toml(text).to_mapping())
+    return RoutingEngine(compile_config(accounts, [profile]))
 
 
 def test_the_examples_payments_are_decided_as_the_table_says() -> None:
