@@ -371,7 +371,7 @@ proptest! {
 
 /// Enough ranges that their bitmaps are shared between neighbours and rules checked one by one.
 #[test]
-fn thousands_of_ranges_match_exactly() {
+fn thousands_of_rules_match_exactly() {
     let mut draw = 7_u64;
     let mut next = |below: u64| {
         draw ^= draw << 13;
@@ -380,13 +380,15 @@ fn thousands_of_ranges_match_exactly() {
         draw % below
     };
     let mut rules = Vec::new();
-    for at in 0..4_000 {
+    for at in 0..6_000 {
         let (a, b) = (next(1_000_000) as i64, next(1_000_000) as i64);
         let bin = |number: u64| format!("{number:08}");
         let (first, last) = (next(100_000_000), next(100_000_000));
         let ranges = vec![(bin(first.min(last)), bin(first.max(last)))];
-        let ask = match at % 3 {
+        let ask = match at % 6 {
             0 => Ask::Bin(vec![], ranges),
+            1 => Ask::Word(next(9) as usize, vec![next(4) as usize]),
+            2 => Ask::Metadata(next(3) as usize, vec![next(5) as usize], vec![]),
             _ => Ask::Number(false, Some(a.min(b)), Some(a.max(b))),
         };
         rules.push(vec![Condition {
@@ -396,14 +398,14 @@ fn thousands_of_ranges_match_exactly() {
         }]);
     }
     let router = router("accumulate", &rules);
-    for _ in 0..60 {
+    for _ in 0..40 {
         let payment = Payment {
-            words: [None; 9],
+            words: [(); 9].map(|()| (next(4) > 0).then(|| next(4) as usize)),
             amount: (next(20) > 0).then(|| next(1_000_000) as i64),
             risk: None,
             bin: (next(20) > 0).then(|| format!("{:08}", next(100_000_000))),
             recurring: None,
-            metadata: [None; 3],
+            metadata: [(); 3].map(|()| (next(2) > 0).then(|| next(5) as usize)),
             now_ns: 0,
         };
         assert_eq!(matched(&router, &payment), expected(&rules, &payment));

@@ -7,8 +7,6 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::objective::ObjectiveConfig;
 
 pub(crate) const MOST_RULES: usize = 10_000;
-/// Machine words that hold a bit for each rule.
-pub(crate) const RULE_WORDS: usize = MOST_RULES.div_ceil(64);
 pub(crate) const MOST_CONDITIONS: usize = 32;
 /// Words, prefixes or ranges in one condition, and accounts or entries in one outcome.
 pub(crate) const MOST_WORDS: usize = 1_000;

@@ -44,19 +44,39 @@ impl Set {
         }
     }
 
-    fn narrow(&self, base: &[u64], held: &mut [u64]) {
+    /// Narrows the part of the rules that begins at word `from`.
+    fn narrow(&self, base: &[u64], from: usize, held: &mut [u64]) {
         let few = match self {
-            Self::All(all) => return and(held, all),
+            Self::All(all) => return and(held, &all[from..]),
             Self::Few(few) => few,
         };
+        let base = &base[from..from + held.len()];
+        let begin = few.partition_point(|(at, _)| (*at as usize) < from);
+        let within = |(at, _): &&(u16, u64)| (*at as usize) < from + base.len();
         let mut next = 0;
-        for (at, word) in few {
-            let at = *at as usize;
+        for (at, word) in few[begin..].iter().take_while(within) {
+            let at = *at as usize - from;
             and(&mut held[next..at], &base[next..at]);
             held[at] &= word;
             next = at + 1;
         }
         and(&mut held[next..], &base[next..]);
+    }
+}
+
+/// The answer of one index to one payment.
+pub(crate) struct Part<'a> {
+    base: &'a [u64],
+    /// None where it is the base itself.
+    set: Option<&'a Set>,
+}
+
+impl Part<'_> {
+    pub fn narrow(&self, from: usize, held: &mut [u64]) {
+        match self.set {
+            Some(set) => set.narrow(self.base, from, held),
+            None => and(held, &self.base[from..]),
+        }
     }
 }
 
@@ -153,13 +173,15 @@ impl WordIndex {
         }
     }
 
-    pub fn narrow(&self, word: u64, held: &mut [u64]) {
-        if word == 0 {
-            return self.unknown.narrow(&self.other, held);
-        }
-        match self.by_word.get(&word) {
-            Some(set) => self.sets[*set as usize].narrow(&self.other, held),
-            None => and(held, &self.other),
+    pub fn find(&self, word: u64) -> Part<'_> {
+        let named = || self.by_word.get(&word).map(|set| &self.sets[*set as usize]);
+        Part {
+            base: &self.other,
+            set: if word == 0 {
+                Some(&self.unknown)
+            } else {
+                named()
+            },
         }
     }
 }
@@ -223,9 +245,11 @@ impl NumberIndex {
         }
     }
 
-    pub fn narrow(&self, value: Option<i64>, held: &mut [u64]) {
-        let set = value.map_or(&self.unknown, |value| self.line.set(value));
-        set.narrow(&self.base, held);
+    pub fn find(&self, value: Option<i64>) -> Part<'_> {
+        Part {
+            base: &self.base,
+            set: Some(value.map_or(&self.unknown, |value| self.line.set(value))),
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 use crate::facts::Facts;
 use crate::rules::compile::{BIN_LENGTHS, Ruleset};
 use crate::rules::condition::{Ask, Asked};
-use crate::rules::document::RULE_WORDS;
+use crate::rules::index::Part;
 use crate::rules::outcomes::Verdict;
 
 /// What stands for `otherwise` where a rule's id is told.
 const OTHERWISE: &str = "otherwise";
+/// Rules are matched so many words of 64 at a time: the first match is mostly an early one, and
+/// what a block needs stays in the fastest cache.
+pub(crate) const BLOCK: usize = 16;
 
 impl Ruleset {
     pub fn rule_id(&self, rule: u16) -> &str {
@@ -33,45 +36,54 @@ impl Ruleset {
 
     /// Calls `found` for each match in order until it says to stop.
     fn each_match(&self, asked: &mut Asked<'_>, mut found: impl FnMut(u16) -> bool) {
-        let mut held = [0_u64; RULE_WORDS];
-        let held = &mut held[..self.all.len()];
-        held.copy_from_slice(&self.all);
-        for (fact, index) in &self.words {
-            index.narrow(fact.of(asked.facts), held);
-        }
-        for (fact, index) in &self.numbers {
-            index.narrow(fact.of(asked.facts), held);
-        }
-        let bins_settled = self.narrow_by_bin(asked, held);
-        if let Some(index) = &self.metadata {
-            index.narrow(&asked.facts.metadata, held);
-        }
-        for (at, mut word) in (0_u16..).zip(held.iter().copied()) {
-            while word != 0 {
-                let rule = at * 64 + word.trailing_zeros() as u16;
-                word &= word - 1;
-                if self.passes_checks(rule, asked, bins_settled) && !found(rule) {
-                    return;
+        let words = self
+            .words
+            .iter()
+            .map(|(fact, index)| index.find(fact.of(asked.facts)));
+        let numbers = self.numbers.iter();
+        let numbers = numbers.map(|(fact, index)| index.find(fact.of(asked.facts)));
+        let mut parts: Vec<Part<'_>> = words.chain(numbers).collect();
+        let (bins, bins_settled) = self.find_bin(asked);
+        parts.extend(bins);
+        let metadata = self
+            .metadata
+            .as_ref()
+            .map(|index| index.find(&asked.facts.metadata));
+        for (block, all) in self.all.chunks(BLOCK).enumerate() {
+            let from = block * BLOCK;
+            let mut held = [0_u64; BLOCK];
+            let held = &mut held[..all.len()];
+            held.copy_from_slice(all);
+            parts.iter().for_each(|part| part.narrow(from, held));
+            if let Some(metadata) = &metadata {
+                metadata.narrow(from, held);
+            }
+            for (at, mut word) in held.iter().copied().enumerate() {
+                while word != 0 {
+                    let rule = ((from + at) * 64 + word.trailing_zeros() as usize) as u16;
+                    word &= word - 1;
+                    if self.passes_checks(rule, asked, bins_settled) && !found(rule) {
+                        return;
+                    }
                 }
             }
         }
     }
 
-    /// Returns whether that settled what the rules ask of the BIN.
-    fn narrow_by_bin(&self, asked: &Asked<'_>, held: &mut [u64]) -> bool {
+    /// What rules ask of the BIN, and whether that settles it.
+    fn find_bin(&self, asked: &Asked<'_>) -> (Option<Part<'_>>, bool) {
         let Some(bins) = &self.bins else {
-            return true;
+            return (None, true);
         };
         let Some(bin) = asked.bin else {
-            bins[0].narrow(None, held);
-            return true;
+            return (Some(bins[0].find(None)), true);
         };
         match BIN_LENGTHS.iter().position(|digits| *digits == bin.digits) {
             Some(at) => {
-                bins[at].narrow(Some(i64::from(bin.value)), held);
-                bins[at].exact
+                let part = bins[at].find(Some(i64::from(bin.value)));
+                (Some(part), bins[at].exact)
             }
-            None => false,
+            None => (None, false),
         }
     }
 

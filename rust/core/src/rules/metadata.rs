@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use crate::rules::condition::{Ask, Condition, Metadata};
-use crate::rules::document::RULE_WORDS;
 use crate::rules::index::{Bits, put};
+use crate::rules::matching::BLOCK;
 
 #[derive(Debug)]
 pub(crate) struct MetadataIndex {
@@ -16,13 +16,16 @@ pub(crate) struct MetadataIndex {
     keys: HashMap<Box<str>, KeyIndex>,
 }
 
+/// Of 64 rules: their place, those that ask for a key, and what they answer for a value that none
+/// of them names.
+type Asking = (u16, u64, u64);
+/// What they answer for a value that some of them name: the place of their `Asking`, and answers.
+type Named = (u16, u64);
+
 #[derive(Debug, Default)]
 struct KeyIndex {
-    /// By 64 rules: their place, those of them that ask for this key, and what they answer for a
-    /// value that none of them names.
-    asking: Vec<(u16, u64, u64)>,
-    /// What they answer for a value, where that is something else: place in `asking`, answers.
-    by_value: HashMap<Box<str>, Vec<(u16, u64)>>,
+    asking: Vec<Asking>,
+    by_value: HashMap<Box<str>, Vec<Named>>,
 }
 
 /// One rule's conditions on metadata.
@@ -84,27 +87,48 @@ impl MetadataIndex {
         Self { absent, keys }
     }
 
-    pub fn narrow(&self, metadata: &[(&str, &str)], held: &mut [u64]) {
-        let mut known = metadata
-            .iter()
-            .filter_map(|(key, value)| Some((self.keys.get(*key)?, *value)))
-            .peekable();
-        if known.peek().is_none() {
-            held.iter_mut().zip(&self.absent).for_each(|(h, a)| *h &= a);
-            return;
+    pub fn find(&self, metadata: &[(&str, &str)]) -> MetadataPart<'_> {
+        let known = metadata.iter().filter_map(|(key, value)| {
+            let key = self.keys.get(*key)?;
+            Some((
+                &*key.asking,
+                key.by_value.get(*value).map_or(&[][..], |named| named),
+            ))
+        });
+        MetadataPart {
+            absent: &self.absent,
+            known: known.collect(),
         }
-        let mut answers = [0_u64; RULE_WORDS];
-        let answers = &mut answers[..self.absent.len()];
-        answers.copy_from_slice(&self.absent);
-        for (key, value) in known {
-            for (at, asking, others) in &key.asking {
-                let word = &mut answers[*at as usize];
+    }
+}
+
+/// The answer to one payment's metadata: for each of its keys that rules ask for, who asks, and
+/// what those say that name its value.
+pub(crate) struct MetadataPart<'a> {
+    absent: &'a [u64],
+    known: Vec<(&'a [Asking], &'a [Named])>,
+}
+
+impl MetadataPart<'_> {
+    /// Narrows the part of the rules that begins at word `from`.
+    pub fn narrow(&self, from: usize, held: &mut [u64]) {
+        let end = from + held.len();
+        let mut answers = [0_u64; BLOCK];
+        let answers = &mut answers[..held.len()];
+        answers.copy_from_slice(&self.absent[from..end]);
+        for (asking, named) in &self.known {
+            let place = |word: usize| asking.partition_point(|(at, ..)| (*at as usize) < word);
+            let places = place(from)..place(end);
+            for (at, asking, others) in &asking[places.clone()] {
+                let word = &mut answers[*at as usize - from];
                 *word = (*word & !asking) | others;
             }
-            for (place, named) in key.by_value.get(value).into_iter().flatten() {
-                let (at, asking, _) = key.asking[*place as usize];
-                let word = &mut answers[at as usize];
-                *word = (*word & !asking) | named;
+            let begin = named.partition_point(|(place, _)| (*place as usize) < places.start);
+            let within = |(place, _): &&(u16, u64)| (*place as usize) < places.end;
+            for (place, said) in named[begin..].iter().take_while(within) {
+                let (at, asking, _) = asking[*place as usize];
+                let word = &mut answers[at as usize - from];
+                *word = (*word & !asking) | said;
             }
         }
         held.iter_mut().zip(answers).for_each(|(h, a)| *h &= *a);
