@@ -124,6 +124,9 @@ def test_a_unit_comes_back(
         one.operation_id += f" {number}/{sequence}"
         one.payment_id = payment.payment_id
         one.sequence = sequence
+        # The record has each reference of a merchant's refund once.
+        if one.details is not None and one.details.merchant_reference:
+            one.details.merchant_reference += f" {number}/{sequence}"
 
     async def go() -> None:
         await store.commit(
