@@ -56,26 +56,19 @@ _decision_id = attrgetter("decision_id")
 _sequence = attrgetter("sequence")
 _copy_payment = copier(Payment, without=("operations",))
 _copy_operation = copier(Operation)
+# Its payment is copied apart, because a row has no operations.
+_copy_unit = copier(UnitOfWork, without=("payment",))
 _copy_event = copier(Event)
 _copy_webhook = copier(StoredWebhook)
 _REFUSALS = (ClaimTaken, VersionConflict, MerchantReferenceTaken, AttemptRefused, RecordRefused)
-_copy_decision = copier(DecisionRecord)
-_copy_transaction = copier(LedgerTransaction)
-_copy_review = copier(ReviewRecord)
 
 
 def copied(unit: UnitOfWork) -> UnitOfWork:
-    """A unit of its own, whatever becomes of the rows in the other; its claim is never changed."""
-    return replace(
-        unit,
-        answers=list(unit.answers),
-        payment=None if unit.payment is None else _copy_payment(unit.payment),
-        operations=[_copy_operation(one) for one in unit.operations],
-        ledger=[_copy_transaction(one) for one in unit.ledger],
-        events=[_copy_event(one) for one in unit.events],
-        decision=None if unit.decision is None else _copy_decision(unit.decision),
-        review=None if unit.review is None else _copy_review(unit.review),
-    )
+    """A unit of its own, whatever becomes of the rows in the other."""
+    copy: UnitOfWork = _copy_unit(unit)
+    if unit.payment is not None:
+        copy.payment = _copy_payment(unit.payment)
+    return copy
 
 
 def _settled(error: Exception | None) -> Awaitable[None]:

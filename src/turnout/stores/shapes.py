@@ -14,7 +14,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Iterable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from operator import attrgetter
 from typing import Any
@@ -64,7 +64,7 @@ def copier(kind: type, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
 
     Args:
         kind: a dataclass.
-        without: fields that a copy has empty; each has a default factory.
+        without: fields that a copy has empty; each has a default.
     """
     hints = type_hints(kind)
     known: dict[str, Any] = {"kind": kind}
@@ -72,8 +72,9 @@ def copier(kind: type, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
     for one in fields(kind):
         step = _copier_of(hints[one.name])
         if one.name in without:
-            known[f"empty_{one.name}"] = one.default_factory
-            parts.append(f"empty_{one.name}()")
+            made_empty = one.default_factory is not MISSING
+            known[f"empty_{one.name}"] = one.default_factory if made_empty else one.default
+            parts.append(f"empty_{one.name}{'()' if made_empty else ''}")
         elif step is None:
             parts.append(f"value.{one.name}")
         else:
