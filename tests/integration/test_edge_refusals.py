@@ -1,7 +1,9 @@
 """What the edge refuses, and that every refusal is JSON that repeats nothing secret."""
 
+import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -210,6 +212,28 @@ async def test_a_deadline_that_grpc_cannot_read_spoils_nothing(
     assert answer["details"][1]["field_violations"][0]["field"] == "grpc-timeout"
     status, _, _ = await edge.authorize(CARD)
     assert status == 200
+
+
+async def test_more_authorizations_than_the_edge_is_told_of_are_refused_by_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    settings = EdgeSettings(authorizations_per_s=1, access_log_path="")
+    async with running(tmp_path_factory.mktemp("shed"), settings) as one:
+        began = time.monotonic()
+        answers = await asyncio.gather(*(one.authorize(CARD) for _ in range(60)))
+        took_s = time.monotonic() - began
+        refusals = [(body, headers) for status, body, headers in answers if status == 429]
+        served = len(answers) - len(refusals)
+        assert len(one.seen.arrivals) == served
+        # The bucket holds four and gets one a second.
+        assert 1 <= served <= 4 + took_s + 1
+        for body, headers in refusals:
+            assert (body["code"], body["details"][0]["reason"]) == (8, "OVERLOADED")
+            assert headers["retry-after"] == "1"
+        # What is not a new authorization is nobody's excess.
+        for _ in range(10):
+            status, _, _ = await one.call("GET", "/v1/payments/pay_1")
+            assert status == 200
 
 
 async def test_a_dead_server_is_503_as_json(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -43,6 +43,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         timeout_max_ms=server.max_deadline_ms,
         timeout_slack_ms=edge.timeout_slack_ms,
         stream_max_ms=edge.stream_max_ms,
+        authorizations_per_s=edge.authorizations_per_s,
         drain_timeout_ms=edge.drain_timeout_ms,
         access_log_path=edge.access_log_path,
         trusted_hops=edge.trusted_hops,

@@ -104,6 +104,14 @@ class Edge:
     webhook_limit_bytes: int = option(
         1_048_576, "Largest body of a provider's notification.", unit="bytes", least=1_024
     )
+    authorizations_per_s: int = option(
+        0,
+        "New authorizations a second beyond which the edge refuses further ones with 429: some "
+        "nine tenths of what `make bench` saw the server do; 0 leaves it to the server.",
+        unit="1/s",
+        least=0,
+        most=1_000_000,
+    )
     timeout_slack_ms: int = option(
         500,
         "How long after a request's deadline the edge itself gives up on the server.",

@@ -31,12 +31,18 @@ _TYPES = "type.googleapis.com/envoy"
 _HTTP = "extensions.filters.http"
 _TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 _BUFFER = "envoy.filters.http.buffer"
+_SHEDDING = "envoy.filters.http.local_ratelimit"
 _CLUSTER = "turnout"
 _WEBHOOK_SERVICE = "turnout.v1.WebhookService"
 
 # A caller that sends its headers or body slower than this holds a connection for nothing.
 _REQUEST_TIMEOUT = "30s"
 _HEADERS_TIMEOUT = "10s"
+
+# The calls that begin an authorization; their filter config switches the bucket on for a route
+# and says nothing where the chain has none.
+_AUTHORIZING = ("AuthorizePayment", "ConfirmPayment")
+_SHED = {_SHEDDING: {"@type": f"{_TYPES}.config.route.v3.FilterConfig", "config": {}}}
 
 # An address that no caller has: an empty list would mean Envoy's default, all private networks.
 _NOWHERE = {"address_prefix": "255.255.255.255", "prefix_len": 32}
@@ -174,6 +180,7 @@ def _filters(settings: EdgeSettings) -> list[Json]:
                 "cluster_min_healthy_percentages": {_CLUSTER: {"value": 100}},
             },
         },
+        *_shedding(settings),
         {
             "name": _BUFFER,
             "typed_config": {
@@ -217,6 +224,39 @@ def _filters(settings: EdgeSettings) -> list[Json]:
     ]
 
 
+def _shedding(settings: EdgeSettings) -> list[Json]:
+    """The bucket of new authorizations, one for both spellings of their paths; off elsewhere.
+
+    A refusal of the server's own costs it as much as an answer, so what is too much is best
+    refused here. The bucket fills often and holds a fifth of a second's worth, because a burst
+    waits in the server, where it is latency.
+    """
+    if not settings.authorizations_per_s:
+        return []
+    # Envoy fills at most every 50 ms.
+    per_fill = -(-settings.authorizations_per_s // 20)
+    always = {"default_value": {"numerator": 100}}
+    return [
+        {
+            "name": _SHEDDING,
+            "disabled": True,
+            "typed_config": {
+                "@type": f"{_TYPES}.{_HTTP}.local_ratelimit.v3.LocalRateLimit",
+                "stat_prefix": "edge",
+                "token_bucket": {
+                    "max_tokens": 4 * per_fill,
+                    "tokens_per_fill": per_fill,
+                    "fill_interval": f"{per_fill / settings.authorizations_per_s:.6f}s",
+                },
+                "filter_enabled": always,
+                "filter_enforced": always,
+                "rate_limited_as_resource_exhausted": True,
+                "response_headers_to_add": [_header("retry-after", "1", replace=True)],
+            },
+        }
+    ]
+
+
 def _routes(settings: EdgeSettings) -> Json:
     """Return the route table.
 
@@ -232,6 +272,12 @@ def _routes(settings: EdgeSettings) -> Json:
             "match": {"prefix": "/v1/webhooks/"},
             "route": _upstream_route(settings, streaming=False),
             "typed_per_filter_config": _body_limit(settings.webhook_limit_bytes),
+        },
+        {
+            "name": "authorizations",
+            "match": {"safe_regex": {"regex": r"/v1/payments(:authorize|/[^/]+:confirm)"}},
+            "route": _upstream_route(settings, streaming=False),
+            "typed_per_filter_config": _SHED,
         },
         {
             "name": "api",
@@ -273,6 +319,8 @@ def _rpc(
     if not method.server_streaming:
         deadline = _header("grpc-timeout", f"{settings.timeout_ms}m", replace=False)
         route["request_headers_to_add"] = [deadline]
+    if method.name in _AUTHORIZING:
+        route["typed_per_filter_config"] = _SHED
     if service == _WEBHOOK_SERVICE:
         route["typed_per_filter_config"] = _body_limit(settings.webhook_limit_bytes)
     return route

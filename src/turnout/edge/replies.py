@@ -60,6 +60,13 @@ _REPLIES = (
     ),
     Reply(408, 4, "REQUEST_TOO_SLOW", "The request did not arrive in time. Nothing was done."),
     Reply(413, 3, "REQUEST_TOO_LARGE", "The body is larger than is allowed. Nothing was done."),
+    Reply(
+        429,
+        8,
+        "OVERLOADED",
+        "More new payments arrive than can be served. Nothing was done: ask again after the time "
+        "in the retry-after header, with the same idempotency-key.",
+    ),
     Reply(431, 3, "HEADERS_TOO_LARGE", "The headers are too large. Nothing was done."),
     Reply(
         503,

