@@ -16,7 +16,7 @@ ROOMS = ("domain", "vault", "orchestration", "server")
 REASON = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 # Constants of that shape that are no reasons: names of other things.
 OTHER = {"NONCE_BYTES", "MULTI_CAPTURE", "STATE_BLOB"}
-ONE_WORD = {"INTERNAL", "DRAINING"}
+ONE_WORD = {"INTERNAL", "DRAINING", "OVERLOADED"}
 
 
 def given() -> set[str]:
