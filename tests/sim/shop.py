@@ -112,11 +112,12 @@ class Shop:
         return answer
 
     async def _until_answered(self, rpc: str, key: str, body: bytes, work: Work) -> bytes:
+        why = ""
         for attempt in range(_TRIES_MOST):
             try:
                 answer = await self._once(rpc, key, body, work)
-            except _LATER:
-                answer = None
+            except _LATER as error:
+                answer, why = None, getattr(error, "reason", "")
             except IdempotencyKeyReused:
                 self.world.watch.fault("I5", f"{rpc} {key} was refused as reused")
                 raise Gone("reused") from None
@@ -134,7 +135,10 @@ class Shop:
                 self._ack(rpc, key, answer)
                 return answer
             await asyncio.sleep(min(0.5 * 1.7 ** min(attempt, 8), 20) * self.random.random())
-        self.world.watch.fault("I2", f"{rpc} {key} was never answered")
+        # Undecided attempts hold their places under a scheme's limit until a person has decided.
+        held = any(not one.declined_at_ns for one in self.world.disk.record._attempts.values())
+        if why != "SCHEME_COUNTERS_BUSY" or not held:
+            self.world.watch.fault("I2", f"{rpc} {key} was never answered: {why}")
         raise Gone("unanswered")
 
     async def _once(self, rpc: str, key: str, body: bytes, work: Work) -> bytes | None:
