@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) \
-		| awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
+		| awk -F ':.*## ' '{ printf "  %-14s %s\n", $$1, $$2 }'
 
 # --- set-up ---------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ bench-check: setup ## Fail where a ratio fell below loadtests/baseline.json's by
 bench-baseline: setup ## Measure anew what bench-check compares with
 	@$(BIN)/python -m loadtests.bench.check --write
 
-bench-soak: setup ## Memory, files, loop lag, p99 over COUNT payments (issue's goal: 1000000)
+bench-soak: setup ## Memory, files, loop lag, p99 over COUNT payments (the goal speaks of 1000000)
 	@$(BIN)/python -m loadtests.bench.soak --count $(or $(COUNT),20000)
 
 bench-profile: bench-setup ## CPU of an authorization by thread, stage, library; flame graph
