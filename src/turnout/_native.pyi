@@ -32,6 +32,9 @@ class Decision:
     def degraded(self) -> bool:
         """No eligible account may be called as it should: the least ill stands first."""
     @property
+    def first_by(self) -> str:
+        """What gave the first place: draw, split, commit, cheapest_within_points or least_ill."""
+    @property
     def matched_rules(self) -> list[str]:
         """The ids of the rules that the payment matched, in their order."""
     @property
@@ -51,16 +54,20 @@ class Decision:
         """The seed it was made with."""
     def ranked(
         self,
-    ) -> list[tuple[str, int, str, float, float, float, float, float, float, float, float | None]]:
+    ) -> list[
+        tuple[
+            str, int, str, float, float, float, float, float, float, float, float | None, float
+        ]
+    ]:
         """One row per account, best first.
 
         Account id, tier, gate, score, propensity, approval, failure_rate, approval_sd,
         latency_ms, fee_minor, approval_to_lead (at which the account's score would have equalled
-        the first one's; None where none is enough). The gate is healthy, probe, at_capacity,
-        rate_limited or breaker_open. The score
-        is what the profile's objective makes of the estimates (with objective "approval": the
-        probability that a call is approved); the propensity is the exact probability that this
-        account was ranked first.
+        the first one's; None where none is enough), weight (what rules added to the score). The
+        gate is healthy, probe, at_capacity, rate_limited or breaker_open. The score is what the
+        profile's objective makes of the estimates (with objective "approval": the probability
+        that a call is approved); the propensity is the exact probability that this account was
+        ranked first.
         """
     def filtered(self) -> list[tuple[str, str, str]]:
         """Account id, reason code, reason in words, for the profile's accounts that fell out."""

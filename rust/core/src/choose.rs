@@ -53,6 +53,31 @@ impl Gate {
     }
 }
 
+/// What gave an account the first place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstBy {
+    /// The usual draw among the nearly best of the first tier.
+    Draw,
+    Split,
+    Commit,
+    Cheapest,
+    /// No account may be called: all breakers are open or all caps reached.
+    LeastIll,
+}
+
+impl FirstBy {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draw => "draw",
+            Self::Split => "split",
+            Self::Commit => "commit",
+            Self::Cheapest => "cheapest_within_points",
+            Self::LeastIll => "least_ill",
+        }
+    }
+}
+
 /// What the router knew of an account when it decided. Kept in the record, so in 32 bits each:
 /// the decision is made from these rounded values, and a replay from the same ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,8 +163,8 @@ pub(crate) fn score(candidates: &mut [Candidate], objective: &Objective) {
     }
 }
 
-/// Sorts the candidates into their ranking and sets their propensities. Returns whether none of
-/// them may be called, so that the least ill one stands first.
+/// Sorts the candidates into their ranking and sets their propensities. Returns what gave the
+/// first place.
 ///
 /// The first place is drawn among those whose score is within the budget of the best, by a
 /// softmax over score + optimism x hope, unless `preference` says who leads; the others follow by
@@ -150,7 +175,7 @@ pub(crate) fn rank(
     set: &ChoiceSettings,
     explore: bool,
     preference: &Preference<'_>,
-) -> bool {
+) -> FirstBy {
     let (first_optimism, next_optimism, temperature) = if explore {
         (set.optimism, set.cascade_optimism, set.temperature)
     } else {
@@ -167,11 +192,11 @@ pub(crate) fn rank(
             .then(b.hoped(optimism).total_cmp(&a.hoped(optimism)))
     });
     let Some(first) = candidates.first().copied() else {
-        return false;
+        return FirstBy::Draw;
     };
     if first.evidence.gate.class() != 0 {
         candidates[0].propensity = 1.0;
-        return true;
+        return FirstBy::LeastIll;
     }
     let callable = candidates
         .iter()
@@ -179,14 +204,14 @@ pub(crate) fn rank(
     let same_tier = |c: &&Candidate| c.place.tier == first.place.tier;
     let together = callable.clone().take_while(same_tier).count();
     let callable = callable.count();
-    if let Some(winner) = preference.lead(&mut candidates[..callable], together) {
+    if let Some((winner, by)) = preference.lead(&mut candidates[..callable], together) {
         candidates[..=winner].rotate_right(1);
-        return false;
+        return by;
     }
     let tier = &mut candidates[..together];
     let winner = draw(tier, unit(seed), set.near_best, first_optimism, temperature);
     tier[..=winner].rotate_right(1);
-    false
+    FirstBy::Draw
 }
 
 /// Draws the first of a tier by `at` in [0, 1), and sets the propensities.
@@ -273,14 +298,14 @@ mod tests {
             candidate(3, 1, 0.7, Gate::Closed),
             candidate(4, 0, 0.9, Gate::AtCapacity),
         ];
-        let degraded = rank(
+        let first_by = rank(
             &mut all,
             7,
             &ChoiceSettings::default(),
             true,
             &Preference::default(),
         );
-        assert!(!degraded);
+        assert_eq!(first_by, FirstBy::Draw);
         assert_eq!(order(&all), [3, 1, 2, 4, 0]);
         assert_eq!(all[0].propensity, 1.0);
     }
@@ -291,13 +316,14 @@ mod tests {
             candidate(0, 0, 0.2, Gate::BreakerOpen),
             candidate(1, 1, 0.6, Gate::BreakerOpen),
         ];
-        assert!(rank(
+        let first_by = rank(
             &mut all,
             7,
             &ChoiceSettings::default(),
             true,
-            &Preference::default()
-        ));
+            &Preference::default(),
+        );
+        assert_eq!(first_by, FirstBy::LeastIll);
         assert_eq!(order(&all), [1, 0]);
     }
 

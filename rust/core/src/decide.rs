@@ -1,7 +1,7 @@
 //! One decision: filter, rules, rank, draw.
 use std::sync::{Arc, Mutex};
 
-use crate::choose::{Candidate, Evidence, Gate, rank, score};
+use crate::choose::{Candidate, Evidence, FirstBy, Gate, rank, score};
 use crate::counters::{Calendar, Counted, Period};
 use crate::error::Error;
 use crate::facts::{Facts, Segments, symbol};
@@ -33,6 +33,8 @@ pub struct Ranked {
     /// What would have changed the choice: the issuer's approval at which this account's score
     /// would have equalled the first one's. None where no approval would have been enough.
     pub approval_to_lead: Option<f64>,
+    /// What rules added to the score.
+    pub weight: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ pub struct Decision {
     pub filtered: Vec<Filtered>,
     /// No account may be called: all breakers are open or all caps reached.
     pub degraded: bool,
+    pub first_by: FirstBy,
     pub now_ns: i64,
     pub seed: u64,
     /// A rule refuses the payment; nothing is ranked then.
@@ -173,12 +176,13 @@ pub(crate) fn decide(
         lagging: counts.lagging,
         cheapest_within: verdict.cheapest_within,
     };
-    let degraded = rank(&mut candidates, question.seed, choice, explore, &preference);
+    let first_by = rank(&mut candidates, question.seed, choice, explore, &preference);
     Ok(Decision {
         snapshot: Arc::clone(snapshot),
         ranked: ranked(&candidates),
         filtered,
-        degraded,
+        degraded: first_by == FirstBy::LeastIll,
+        first_by,
         now_ns: question.now_ns,
         seed: question.seed,
         blocked: verdict.block.map(|(rule_id, reason)| Blocked {
@@ -271,6 +275,7 @@ fn ranked(candidates: &[Candidate]) -> Vec<Ranked> {
         latency_ms: c.evidence.latency_ms,
         fee_minor: c.worth.fee_minor,
         approval_to_lead: c.approval_to_reach(first),
+        weight: c.weight,
     });
     ranked.collect()
 }

@@ -31,7 +31,7 @@ mod weights;
 mod wire;
 
 pub use breaker::{BreakerView, Phase};
-pub use choose::Gate;
+pub use choose::{FirstBy, Gate};
 pub use decide::{Blocked, Decision, Filtered, Ranked};
 pub use error::{Code, Error};
 pub use facts::Facts;

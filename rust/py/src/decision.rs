@@ -3,7 +3,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 /// account_id, tier, gate, score, propensity, approval, failure_rate, approval_sd, latency_ms,
-/// fee_minor, approval_to_lead
+/// fee_minor, approval_to_lead, weight
 type RankedRow<'a> = (
     &'a str,
     u8,
@@ -16,6 +16,7 @@ type RankedRow<'a> = (
     f32,
     f64,
     Option<f64>,
+    f64,
 );
 /// account_id, reason code, reason in words
 type FilteredRow<'a> = (&'a str, &'static str, &'static str);
@@ -36,6 +37,11 @@ impl Decision {
     #[getter]
     fn degraded(&self) -> bool {
         self.inner.degraded
+    }
+
+    #[getter]
+    fn first_by(&self) -> &'static str {
+        self.inner.first_by.as_str()
     }
 
     #[getter]
@@ -88,6 +94,7 @@ impl Decision {
                     r.latency_ms,
                     r.fee_minor,
                     r.approval_to_lead,
+                    r.weight,
                 )
             })
             .collect()

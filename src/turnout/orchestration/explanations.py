@@ -38,7 +38,6 @@ class Explained:
     Attributes:
         payment_id: empty for a simulated one, as `decision_id` is.
         ruleset_version: 0 for none, or for a document that is not stored.
-        ruled: a ruleset was followed, stored or not.
     """
 
     decision_id: str
@@ -47,7 +46,6 @@ class Explained:
     live: bool
     ruleset_version: int
     decision: Decision
-    ruled: bool
 
 
 class Explanations:
@@ -94,7 +92,6 @@ class Explanations:
             payment.live,
             version,
             decision,
-            version > 0,
         )
 
     async def _record(self, caller: Caller, decision_id: str, payment_id: str) -> DecisionRecord:
@@ -139,8 +136,7 @@ class Explanations:
             now_ns=payment.created_at_ns,
             seed=seed,
         )
-        ruled = version > 0 or command.content is not None
-        return Explained("", "", profile.profile_id, caller.live, version, decision, ruled)
+        return Explained("", "", profile.profile_id, caller.live, version, decision)
 
     async def _rules_of(
         self, caller: Caller, profile: Profile, command: SimulateCommand, now_ns: int

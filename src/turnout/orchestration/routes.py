@@ -177,7 +177,7 @@ def summary_of(choice: Choice, config_version: int) -> DecisionSummary:
         decision.decision_id,
         decision.account_ids[0],
         decision.account_ids,
-        [*choice.notes, *brief(decision, ruled=choice.ruleset_version > 0)],
+        [*choice.notes, *brief(decision)],
         decision.snapshot_version,
         config_version,
         decision.now_ns,

@@ -93,6 +93,7 @@ class RankedAccount(NamedTuple):
         fee_minor: What an approved payment would cost, in minor units of its currency.
         approval_to_lead: What would have changed the choice: the approval at which its score
             would have equalled the first one's. None where none would have been enough.
+        weight: What rules added to its score.
     """
 
     account_id: str
@@ -106,6 +107,7 @@ class RankedAccount(NamedTuple):
     latency_ms: float
     fee_minor: float
     approval_to_lead: float | None
+    weight: float
 
 
 class FilteredAccount(NamedTuple):
@@ -190,6 +192,11 @@ class Decision:
     def degraded(self) -> bool:
         """All eligible accounts are ill or full: the least ill stands first."""
         return self.native.degraded
+
+    @property
+    def first_by(self) -> str:
+        """What gave the first place: draw, split, commit, cheapest_within_points or least_ill."""
+        return self.native.first_by
 
     @property
     def matched_rules(self) -> tuple[str, ...]:

@@ -40,64 +40,85 @@ class Explanation:
     accounts: tuple[AccountReason, ...]
 
 
-def explain(decision: Decision, *, ruled: bool = False) -> Explanation:
-    """Explain a decision; a replayed one gives the same words.
-
-    Args:
-        decision: what was decided.
-        ruled: a ruleset was followed, so that a rule may have given the first place.
-    """
+def explain(decision: Decision) -> Explanation:
+    """Explain a decision; a replayed one gives the same words."""
     ranked, filtered = decision.ranked, decision.filtered
     reasons = [
         AccountReason(
-            account.account_id, place, _place_text(account), _change(account, ranked[0], ruled)
+            account.account_id, place, _place_text(account), _change(account, ranked[0], decision)
         )
         for place, account in enumerate(ranked, start=1)
     ]
     reasons += [
-        AccountReason(out.account_id, None, out.text, _change_of_filter(out.reason))
+        AccountReason(
+            out.account_id, None, out.text, _change_of_filter(out.reason, _rules(decision))
+        )
         for out in filtered
     ]
-    return Explanation(_summary(decision, ranked, len(filtered), ruled), tuple(reasons))
+    return Explanation(_summary(decision, ranked, len(filtered)), tuple(reasons))
 
 
-def brief(decision: Decision, *, ruled: bool = False) -> list[str]:
+def brief(decision: Decision) -> list[str]:
     """What a payment itself keeps of the reasons: the summary, and why accounts fell out."""
     filtered = decision.filtered
     return [
-        _summary(decision, decision.ranked, len(filtered), ruled),
+        _summary(decision, decision.ranked, len(filtered)),
         *(f"{out.account_id}: {out.text}" for out in filtered),
     ]
 
 
+def _rules(decision: Decision) -> str:
+    """What the payment's rules are called in a sentence."""
+    matched = decision.matched_rules
+    if not matched:
+        return "the ruleset's otherwise"
+    return f"rule {matched[0]}" if len(matched) == 1 else f"rules {', '.join(matched)}"
+
+
 def _place_text(account: RankedAccount) -> str:
+    by_rules = f" (rules add {account.weight:+.4f})" if account.weight else ""
     return (
         f"tier {account.tier + 1}, {_GATES[account.gate]}; estimated approval "
         f"{account.approval:.1%} (+-{1.96 * account.approval_sd:.1%}), technical failure "
         f"{account.failure_rate:.1%}, "
-        f"score {account.score:.4f}; chance of the first place {account.propensity:.1%}"
+        f"score {account.score:.4f}{by_rules}; chance of the first place {account.propensity:.1%}"
     )
 
 
-def _change_of_filter(reason: str) -> str:
-    if reason.startswith("rule_"):
-        return "another payment, or other rules"
+def _change_of_filter(reason: str, rules: str) -> str:
+    if reason == "rule_only":
+        return f"a place in the `only` of {rules}, or a payment with other facts"
+    if reason == "rule_exclude":
+        return f"no `exclude` of it in {rules}, or a payment with other facts"
+    if reason == "rule_cap":
+        return f"a higher cap in {rules}, or the next UTC day or month, where it counts anew"
+    if reason == "no_evidence":
+        return "a payment decided with this account: the record says nothing of it"
     return "another payment, or another configuration"
 
 
-def _change(account: RankedAccount, first: RankedAccount, ruled: bool) -> str:
+def _change(account: RankedAccount, first: RankedAccount, decision: Decision) -> str:
     if account is first:
         return ""
-    if account.gate != first.gate and account.gate not in ("healthy", "probe"):
+    if account.gate != first.gate and not _callable(account):
         return f"not first while it {_GATES[account.gate]}"
-    if ruled and account.propensity > 0:
-        return f"another draw: its chance of the first place was {account.propensity:.1%}"
-    if ruled and (account.tier < first.tier or account.score > first.score):
-        return f"other rules: by its score it would not stand behind {first.account_id}"
+    by = decision.first_by
+    if by == "split":
+        if account.propensity > 0:
+            return f"another draw: its chance of the first place was {account.propensity:.1%}"
+        return f"a share in the split of {_rules(decision)}"
+    if by == "commit":
+        return f"not first while {first.account_id} lags behind its commitment"
     if account.tier > first.tier:
         return f"not first while an account of tier {first.tier + 1} may be called"
+    if by == "cheapest_within_points":
+        if account.fee_minor < first.fee_minor:
+            return "a better score: it is cheaper, but too far below the best"
+        return f"a fee below {first.fee_minor:.1f} minor units instead of {account.fee_minor:.1f}"
     if account.score >= first.score:
         return "another draw: its score is no lower than the first one's"
+    if account.score - account.weight > first.score - first.weight:
+        return f"no weights: without those of {_rules(decision)} its score would be the higher one"
     if account.approval_to_lead is None:
         return "no approval would be enough: its fees or its failures weigh too much"
     return (
@@ -106,9 +127,11 @@ def _change(account: RankedAccount, first: RankedAccount, ruled: bool) -> str:
     )
 
 
-def _summary(
-    decision: Decision, ranked: tuple[RankedAccount, ...], filtered: int, ruled: bool
-) -> str:
+def _callable(account: RankedAccount) -> bool:
+    return account.gate in ("healthy", "probe")
+
+
+def _summary(decision: Decision, ranked: tuple[RankedAccount, ...], filtered: int) -> str:
     blocked = decision.blocked
     if blocked is not None:
         return f"Rule {blocked.rule_id} refuses the payment: {blocked.reason}."
@@ -121,22 +144,41 @@ def _summary(
         return f"No account may be called as it should; {first.account_id} is the least ill."
     if len(ranked) == 1:
         return f"{first.account_id} is the only account that can take this payment."
-    return f"{first.account_id} stands first: {_why_first(first, ranked[1:], ruled)}."
+    why = _why_ruled(first, ranked, decision) or _why_first(first, ranked[1:], _rules(decision))
+    return f"{first.account_id} stands first: {why}."
 
 
-def _why_first(first: RankedAccount, others: tuple[RankedAccount, ...], ruled: bool) -> str:
-    callable_ = [other for other in others if other.gate in ("healthy", "probe")]
-    if ruled and any(
-        other.tier < first.tier or (other.tier == first.tier and other.score > first.score)
-        for other in callable_
-    ):
-        # A split, a commitment, the cheapest, or the usual draw: the core does not say which.
-        return f"by its rules or the draw, with chance {first.propensity:.1%}"
-    rivals = [other for other in callable_ if other.tier == first.tier]
+def _why_ruled(
+    first: RankedAccount, ranked: tuple[RankedAccount, ...], decision: Decision
+) -> str | None:
+    """What outcome of a rule gave the first place; None where none did."""
+    by = decision.first_by
+    if by == "split":
+        return f"drawn by the split of {_rules(decision)}, with chance {first.propensity:.1%}"
+    best = max(account.score for account in ranked if _callable(account))
+    if by == "commit":
+        return (
+            f"it lags behind its commitment in {_rules(decision)}, and its score is "
+            f"{best - first.score:.4f} below the best"
+        )
+    if by == "cheapest_within_points":
+        return (
+            f"the cheapest, at {first.fee_minor:.1f} minor units, of those within the points of "
+            f"{_rules(decision)}"
+        )
+    return None
+
+
+def _why_first(first: RankedAccount, others: tuple[RankedAccount, ...], rules: str) -> str:
+    rivals = [other for other in others if _callable(other) and other.tier == first.tier]
     if rivals:
         best = max(rivals, key=lambda rival: rival.score)
         if first.score >= best.score:
-            return f"the best score of its tier, {first.score - best.score:.4f} before the next"
+            bare = first.score - first.weight
+            weighed = any(bare < rival.score - rival.weight for rival in rivals)
+            by_rules = f" by the weights of {rules}" if weighed else ""
+            ahead = first.score - best.score
+            return f"the best score of its tier{by_rules}, {ahead:.4f} before the next"
         return (
             f"drawn with chance {first.propensity:.1%} among the nearly equal, "
             f"{best.score - first.score:.4f} behind {best.account_id}"

@@ -259,7 +259,7 @@ def _fill_finding(out: v1.RulesetFinding, finding: Finding) -> None:
 def _encode_explained(told: Explained) -> bytes:
     decision = told.decision
     ranked, filtered = decision.ranked, decision.filtered
-    said = explain(decision, ruled=told.ruled)
+    said = explain(decision)
     out = v1.ExplainedDecision(
         decision_id=told.decision_id,
         payment_id=told.payment_id,

@@ -1,7 +1,7 @@
 //! Who takes the first place because rules say so, with exact propensities.
 //!
 //! Only accounts that may be called are looked at: an ill one never leads because of a rule.
-use crate::choose::{Candidate, unit};
+use crate::choose::{Candidate, FirstBy, unit};
 use crate::rules::outcomes::Split;
 use crate::wire::mix64;
 
@@ -20,17 +20,19 @@ pub(crate) struct Preference<'a> {
 }
 
 impl Preference<'_> {
-    /// Which of the callable leads, with its propensity set; None leaves it to the usual draw.
-    /// The first `together` of them are the first tier.
-    pub fn lead(&self, callable: &mut [Candidate], together: usize) -> Option<usize> {
+    /// Which of the callable leads and why, with its propensity set; None leaves it to the usual
+    /// draw. The first `together` of them are the first tier.
+    pub fn lead(&self, callable: &mut [Candidate], together: usize) -> Option<(usize, FirstBy)> {
         if let Some(winner) = self.split.and_then(|split| self.draw(split, callable)) {
-            return Some(winner);
+            return Some((winner, FirstBy::Split));
         }
-        let winner = self
-            .behind(callable)
-            .or_else(|| self.cheapest(&callable[..together]))?;
-        callable[winner].propensity = 1.0;
-        Some(winner)
+        let behind = self.behind(callable).map(|at| (at, FirstBy::Commit));
+        let led = behind.or_else(|| {
+            let cheapest = self.cheapest(&callable[..together]);
+            cheapest.map(|at| (at, FirstBy::Cheapest))
+        })?;
+        callable[led.0].propensity = 1.0;
+        Some(led)
     }
 
     /// Weighted rendezvous: each account draws an exponential time with its share as the rate,
