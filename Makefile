@@ -12,7 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
-RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust/*/src rust/*/Cargo.toml -type f)
 
 # One interpreter for every build of the extension, so that cargo never rebuilds it in vain.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -171,6 +171,7 @@ bench-world: setup ## The router against a clairvoyant (TURNOUT_WORLD: the world
 	@$(BIN)/python loadtests/bench_world.py
 
 bench-core: setup ## What decisions and outcomes cost, by accounts and rules; and in plain Python
+	@cargo bench --quiet --locked -p turnout-core --bench medians $(if $(JSON),>&2)
 	@cargo bench --quiet --locked -p turnout-core --bench hot_path
 	@$(BIN)/python -m loadtests.bench_core
 	@$(BIN)/python -m loadtests.bench_rules
