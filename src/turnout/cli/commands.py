@@ -141,6 +141,10 @@ def _ledger(given: argparse.Namespace) -> int:
 def _routing(given: argparse.Namespace) -> int:
     from turnout.cli.top import run_top
 
+    # Asked for here, because who starts it in the background may have had them ignored, and
+    # because a screen that is watched is to be given back.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     return run_top(_settings(given), once=given.once)
 
 
