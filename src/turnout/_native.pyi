@@ -55,9 +55,7 @@ class Decision:
     def ranked(
         self,
     ) -> list[
-        tuple[
-            str, int, str, float, float, float, float, float, float, float, float | None, float
-        ]
+        tuple[str, int, str, float, float, float, float, float, float, float, float | None, float]
     ]:
         """One row per account, best first.
 
