@@ -237,6 +237,32 @@ async def test_a_capture_taken_back_meanwhile_stays_capturable(rig: Rig) -> None
     assert (await rig.store.audit_ledger()).difference is None
 
 
+async def test_a_capture_taken_back_while_the_rest_is_cancelled_is_freed_too(rig: Rig) -> None:
+    """The cancel frees what it meets; what comes back after it would stay on hold there."""
+    paid = await rig.authorize()
+    for key, part_minor in (("c1", 400), ("c2", 100)):
+        command = CaptureCommand(paid.payment_id, part_minor, final=False)
+        await rig.payments.capture(rig.caller(), idem(key, rpc="capture"), command)
+    rig.provider.follow = [unknown()]
+    asked_for = CancelCommand(paid.payment_id)
+    await rig.payments.cancel(rig.caller(), idem("x", rpc="cancel"), asked_for)
+    first = await cancel_of(rig, paid.payment_id)
+    assert first.amount_minor == 599
+    captures = (await now(rig, paid.payment_id)).of_kind(OperationKind.CAPTURE)
+    await webhook(rig, f"capture {captures[0].operation_id} unsucceeded")
+    await webhook(rig, f"cancel {first.operation_id} succeeded")
+    payment = await now(rig, paid.payment_id)
+    assert (payment.status, payment.captured_minor) == ("succeeded", 100)
+    assert (payment.released_minor, payment.capturable_minor) == (999, 0)
+    second = payment.of_kind(OperationKind.CANCEL)[1]
+    assert (second.unsent, second.amount_minor) == (True, 400)
+    await rig.recovery.work_once()
+    assert sent(rig) == [first.operation_id, second.operation_id]
+    done = (await now(rig, paid.payment_id)).of_kind(OperationKind.CANCEL)[1]
+    assert done.state is OperationState.SUCCEEDED
+    assert (await rig.store.audit_ledger()).difference is None
+
+
 async def test_a_paid_payment_cannot_be_cancelled_while_its_rest_is(rig: Rig) -> None:
     paid = await capture_part(rig)
     with pytest.raises(StateConflict) as refused:

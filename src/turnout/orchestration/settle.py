@@ -228,18 +228,17 @@ class Settler:
             change.post(LedgerKind.RELEASE, operation, rest)
             payment.released_minor += rest
             payment.move(PaymentStatus.SUCCEEDED, now_ns)
-            if rest and self._schedule.keeps_rest(operation.account_id):
-                self._free_rest(change, rest)
+            self._free_rest(change, operation, rest)
         elif payment.captured_minor > 0 and payment.status is not PaymentStatus.SUCCEEDED:
             payment.move(PaymentStatus.PARTIALLY_CAPTURED, now_ns)
 
-    def _free_rest(self, change: Change, rest_minor: int) -> None:
-        """Writes down a cancel for recovery to send: this provider keeps the rest on hold."""
-        cancel = new_operation(change.payment, OperationKind.CANCEL, rest_minor, change.mint)
-        cancel.state, cancel.reason = _S.UNKNOWN, NOT_SENT
-        cancel.check_at_ns = change.now_ns
-        cancel.details = OperationDetails(reason=FINAL_CAPTURE)
-        change.add(cancel)
+    def _free_rest(self, change: Change, operation: Operation, rest_minor: int) -> None:
+        """Writes down a cancel for recovery to send, where a provider keeps the rest on hold."""
+        if rest_minor > 0 and self._schedule.keeps_rest(operation.account_id):
+            cancel = new_operation(change.payment, OperationKind.CANCEL, rest_minor, change.mint)
+            cancel.state, cancel.reason, cancel.check_at_ns = _S.UNKNOWN, NOT_SENT, change.now_ns
+            cancel.details = OperationDetails(reason=FINAL_CAPTURE)
+            change.add(cancel)
 
     def _canceled(self, change: Change, operation: Operation) -> None:
         payment, now_ns = change.payment, change.now_ns
@@ -247,7 +246,9 @@ class Settler:
             # The rest was given up with the final capture; what came since stands by itself.
             return
         if payment.status in CAPTURABLE:
-            self.release_rest(change, operation)
+            # A capture taken back meanwhile: this cancel may not have met what it left over.
+            more_minor = self.release_rest(change, operation) - operation.amount_minor
+            self._free_rest(change, operation, more_minor)
             if payment.captured_minor:
                 payment.move(PaymentStatus.SUCCEEDED, now_ns)
                 change.tell(EventType.PAYMENT_CAPTURED, operation)
@@ -282,12 +283,13 @@ class Settler:
             payment.move(PaymentStatus.CANCELED, now_ns)
             change.tell(EventType.PAYMENT_CANCELED, operation)
 
-    def release_rest(self, change: Change, operation: Operation) -> None:
-        """Gives up what is authorized, not captured and not bound by a capture under way."""
+    def release_rest(self, change: Change, operation: Operation) -> int:
+        """Gives up what is authorized and not captured; says how much that was."""
         payment = change.payment
         rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
         change.post(LedgerKind.RELEASE, operation, rest)
         payment.released_minor += rest
+        return rest
 
     # --- failure -------------------------------------------------------------------------
 
