@@ -132,7 +132,7 @@ stubs: setup ## Compare _native.pyi with the compiled extension
 
 # --- measuring ------------------------------------------------------------------------------
 
-.PHONY: bench bench-recovery bench-setup bench-check bench-baseline bench-soak bench-profile load
+.PHONY: bench bench-recovery bench-setup bench-check bench-baseline bench-soak bench-profile bench-steps load
 $(STAMPS)/load: loadtests/requirements.lock $(STAMPS)/lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes -r loadtests/requirements.lock
@@ -161,6 +161,9 @@ bench-soak: setup ## Memory, files, loop lag, p99 over COUNT payments (the goal 
 
 bench-profile: bench-setup ## CPU of an authorization by thread, stage, library; flame graph
 	@$(BIN)/python -m loadtests.bench.profile
+
+bench-steps: setup ## Machine instructions per call, under valgrind: what neighbours cannot change
+	@$(BIN)/python -m loadtests.bench.steps --calls $(or $(COUNT),300)
 
 load: setup $(STAMPS)/load ## Locust for two minutes on a Turnout of its own (DURATION, USERS, SHAPE)
 	@$(BIN)/python -m loadtests.run --duration $(or $(DURATION),2m) --users $(or $(USERS),60) \

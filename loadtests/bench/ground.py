@@ -54,10 +54,12 @@ class Ground:
     Attributes:
         server, echo: the processes, once they run.
         ready_s: how long the server took from its start to ready.
+        under: a tool's command line to run a part under, by the part's name.
     """
 
     def __init__(self, room: Path, more: str = "", timeout_ms: int = 5_000) -> None:
         self.room = room
+        self.under: dict[str, list[str]] = {}
         self.settings: Settings = write_playground(
             room, timeout_ms=timeout_ms, more=_PROFILES + more
         )
@@ -127,7 +129,8 @@ class Ground:
     def _start(
         self, name: str, arguments: list[str], on: set[int], environ: Mapping[str, str] = {}
     ) -> Part:
-        part = self._stack.enter_context(running(name, arguments, on, self.room, environ))
+        under = self.under.get(name, ())
+        part = self._stack.enter_context(running(name, arguments, on, self.room, environ, under))
         if name == "sandbox":
             self.sandbox = part
         return part

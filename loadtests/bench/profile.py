@@ -22,6 +22,7 @@ from pathlib import Path
 
 from loadtests.bench.figures import Figure, figure, tell
 from loadtests.bench.ground import AUTHORIZE, Ground, ground, salt
+from loadtests.bench.libraries import library_of
 from loadtests.bench.load import Job
 from loadtests.bench.messages import authorize_bodies
 from loadtests.bench.parts import ROOT, BenchFailed, put_load
@@ -129,32 +130,6 @@ def profile(in_flight: int, seconds: float, *, with_token: bool) -> list[Figure]
     for store, count in commits.items():
         found.append(figure(f"commits: {store}", count, "per call", "group commit's own figure"))
     return found + store_times(in_flight, times)
-
-
-# What the names of shared objects mean; the first that fits.
-_LIBRARIES = (
-    ("kernel", "kernel"),
-    ("libpython", "Python's interpreter and objects"),
-    ("cygrpc", "gRPC core"),
-    ("_message", "protobuf"),
-    ("orjson", "orjson"),
-    ("libcrypto", "cryptography"),
-    ("_rust.abi3", "cryptography"),
-    ("_native", "routing in Rust"),
-    # apsw is a package whose extension is its __init__.
-    ("__init__.cpython", "SQLite"),
-    ("libc.so", "libc"),
-    ("loop.cpython", "uvloop"),
-    ("_asyncio", "asyncio"),
-)
-
-
-def library_of(shared_object: str) -> str:
-    """What a shared object is, for people."""
-    for part, meaning in _LIBRARIES:
-        if part in shared_object:
-            return meaning
-    return "other"
 
 
 def by_library(one: Ground, job: Job) -> dict[str, float]:

@@ -133,7 +133,7 @@ def build_server(
     face = Face(keys, clock, random, limits, observer)
     _add_services(server, face, services)
     status = _Health(face.drain)
-    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    health_pb2_grpc.add_HealthServicer_to_server(status, _ByName(server))
     _add_reflection(server)
     port = _bind(server, settings)
     return GrpcServer(server, port, settings.drain_timeout_ms, status, face.drain)
@@ -178,7 +178,27 @@ def _add_services(server: grpc.aio.Server, face: Face, does: Services) -> None:
         ),
     }
     for service, methods in tables.items():
-        server.add_registered_method_handlers(service, methods)
+        _add(server, service, methods)
+
+
+def _add(
+    server: grpc.aio.Server, service: str, methods: dict[str, grpc.RpcMethodHandler[Any, Any]]
+) -> None:
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+
+
+class _ByName:
+    """A server whose methods are looked up by name when a call comes, and never registered.
+
+    grpc.aio waits for all registered methods at once, a task for each, so that a call of any of
+    them costs a walk over all. grpc's generated functions register what they add.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service: str, methods: object) -> None:
+        """Leaves it at the handlers by name, which generated code has added before."""
 
 
 class _Health(health.aio.HealthServicer):  # type: ignore[misc]
@@ -210,7 +230,7 @@ def _add_reflection(server: grpc.aio.Server) -> None:
     )
     # v1 is v1alpha under another name, and newer tools ask for it first.
     for name in (reflection.SERVICE_NAME, "grpc.reflection.v1.ServerReflection"):
-        server.add_registered_method_handlers(name, {"ServerReflectionInfo": method})
+        _add(server, name, {"ServerReflectionInfo": method})
 
 
 def _bind(server: grpc.aio.Server, settings: Server) -> int:
