@@ -150,7 +150,7 @@ bench: setup ## The ratios that matter (ONLY=instant,added RUNS=5 SECONDS_EACH=3
 bench-recovery: setup ## Seconds to ready after kill -9 with 100,000 payments in flight (JSON=1)
 	@$(BIN)/python loadtests/bench_recovery.py
 
-bench-check: setup ## Fail where a ratio fell below loadtests/baseline.json's by its tolerance
+bench-check: setup ## Fail where bench-steps' ratios fell below loadtests/baseline.json's
 	@$(BIN)/python -m loadtests.bench.check
 
 bench-baseline: setup ## Measure anew what bench-check compares with
