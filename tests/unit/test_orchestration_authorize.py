@@ -124,6 +124,9 @@ async def test_redirect_is_an_action_not_a_decline(rig: Rig) -> None:
     payment = await rig.authorize()
     assert payment.status == v1.PAYMENT_STATUS_REQUIRES_ACTION
     assert payment.next_action.redirect.url == "https://acs.example/3ds"
+    # After an hour recovery undoes an attempt that the payer did not finish.
+    ends_ns = payment.attempts[0].started_at.ToNanoseconds() + 3_600 * 10**9
+    assert payment.next_action.expires_at.ToNanoseconds() == ends_ns
     assert await event_types(rig) == ["payment.requires_action"]
 
 

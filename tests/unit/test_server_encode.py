@@ -282,6 +282,10 @@ def test_a_next_action_is_a_redirect() -> None:
     redirect = out.next_action.redirect
     assert (redirect.url, redirect.method) == ("https://acs.example", v1.REDIRECT_METHOD_POST)
     assert dict(redirect.form_fields) == {"PaReq": "x"}
+    assert not out.next_action.HasField("expires_at")
+    action.expires_at_ns = 5_000_000_007
+    out = shown(payment(status=PaymentStatus.REQUIRES_ACTION, next_action=action))
+    assert out.next_action.expires_at.ToNanoseconds() == 5_000_000_007
 
 
 def test_an_action_of_another_kind_is_there_without_a_redirect() -> None:

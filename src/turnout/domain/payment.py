@@ -205,12 +205,17 @@ class MethodView:
 
 @dataclass(slots=True)
 class NextAction:
-    """What the payer must do now: today always a redirect; `kind` leaves room for others."""
+    """What the payer must do now: today always a redirect; `kind` leaves room for others.
+
+    Attributes:
+        expires_at_ns: from when on it does not help any more; 0 until that is known.
+    """
 
     kind: str
     url: str = ""
     method: str = "GET"
     form: dict[str, str] = field(default_factory=dict)
+    expires_at_ns: int = 0
 
 
 @dataclass(slots=True)

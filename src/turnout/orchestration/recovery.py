@@ -138,7 +138,7 @@ class Recovery:
             await self._review(payment, current)
         elif current.kind is OperationKind.AUTHORIZE and not payment.cancel_open:
             if current.state is OperationState.REQUIRES_ACTION:
-                if schedule.action_timed_out(current, now_ns):
+                if now_ns > schedule.action_ends_ns(current):
                     await self._follow_ups.undo(payment, current, "abandoned")
             elif (
                 not connector.traits.can_inquire

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from turnout.domain.operation import Operation, OperationState
+from turnout.domain.payment import NextAction
 from turnout.orchestration.directory import Directory
 from turnout.ports import Random
 
@@ -76,7 +77,7 @@ class Schedule:
         wait_s = intervals[min(operation.checks, len(intervals) - 1)]
         if operation.state is OperationState.REQUIRES_ACTION:
             # The payer is typing: look rarely, and once more when their time is up.
-            due = operation.created_at_ns + int(self.settings.action_timeout_s * _SECOND_NS)
+            due = self.action_ends_ns(operation)
             return min(max(due, now_ns + _SECOND_NS), now_ns + 60 * _SECOND_NS)
         wait_s = max(wait_s, retry_after_ms / 1_000)
         if self._random is not None:
@@ -94,9 +95,13 @@ class Schedule:
             limit_s += self.settings.action_timeout_s
         return now_ns - operation.created_at_ns > limit_s * _SECOND_NS
 
-    def action_timed_out(self, operation: Operation, now_ns: int) -> bool:
-        """Whether the payer has had their time."""
-        return now_ns - operation.created_at_ns > self.settings.action_timeout_s * _SECOND_NS
+    def action_ends_ns(self, operation: Operation) -> int:
+        """When the payer's time is up, and what they began is undone."""
+        return operation.created_at_ns + int(self.settings.action_timeout_s * _SECOND_NS)
+
+    def ending(self, action: NextAction | None, operation: Operation) -> NextAction | None:
+        """What the payer must do, and until when."""
+        return action and replace(action, expires_at_ns=self.action_ends_ns(operation))
 
     def may_resend(self, operation: Operation, now_ns: int) -> bool:
         """Whether the provider surely still knows our idempotency key."""

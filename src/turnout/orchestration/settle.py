@@ -136,7 +136,7 @@ class Settler:
             if operation.kind is OperationKind.AUTHORIZE and payment.status in _UNDECIDED:
                 first = payment.status is not PaymentStatus.REQUIRES_ACTION
                 payment.move(PaymentStatus.REQUIRES_ACTION, now_ns)
-                payment.next_action = outcome.next_action
+                payment.next_action = self._schedule.ending(outcome.next_action, operation)
                 payment.account_id = operation.account_id
                 payment.provider_reference = operation.provider_reference
                 if first:

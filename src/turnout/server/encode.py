@@ -239,6 +239,8 @@ def _fill_failure(out: v1.Decline, operation: Operation) -> None:
 
 def _fill_action(out: v1.NextAction, action: NextAction) -> None:
     out.SetInParent()
+    if action.expires_at_ns:
+        fill_time(out.expires_at, action.expires_at_ns)
     if not action.url:
         # A kind of action that this version of the contract has no words for.
         return

@@ -905,7 +905,7 @@ class NextAction(_message.Message):
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When the action is no longer possible; absent if the provider tells none."""
+        """From when on it is too late: the attempt is then undone."""
 
     def __init__(
         self,
