@@ -13,6 +13,7 @@ from dataclasses import replace
 from turnout.app.house import House, check_config, prepare_snapshot
 from turnout.config import ConfigError, load
 from turnout.ports import StoreUnavailable
+from turnout.server.certificates import Certificates
 from turnout.telemetry import get_logger
 
 log = get_logger("turnout.app")
@@ -64,3 +65,12 @@ async def _reload(house: House) -> bool:
         restart_needed_for=waiting,
     )
     return True
+
+
+def renew_certificates(certificates: Certificates) -> None:
+    """Shows a certificate that has been renewed, under the same name, to new connections."""
+    try:
+        if certificates.renew():
+            log.info("tls.renewed")
+    except (OSError, ConfigError) as error:
+        log.error("tls.refused", error=str(error), kept=True)

@@ -19,7 +19,7 @@ from turnout.app.guard import Guard, sample_lag
 from turnout.app.house import House, open_house
 from turnout.app.limits import freeze_garbage, share_fairly
 from turnout.app.process import run_process
-from turnout.app.reload import reload_config
+from turnout.app.reload import reload_config, renew_certificates
 from turnout.app.watch import CountedWebhooks, Watch
 from turnout.config import Settings
 from turnout.orchestration.routes import STATE_BLOB
@@ -100,7 +100,7 @@ async def _serve(house: House, watch: Watch, ends: Ends) -> None:
         watch.metrics.recovery.fenced.inc(fenced)
         stack.push_async_callback(_save_state, house)
         await server.start()
-        workers = _start_workers(house, ends, watch)
+        workers = _start_workers(house, server, ends, watch)
         stack.push_async_callback(_end, workers)
         await server.set_ready(True)
         watch.readiness.started()
@@ -137,7 +137,9 @@ async def _drain(house: House, server: GrpcServer, watch: Watch) -> None:
         )
 
 
-def _start_workers(house: House, ends: Ends, watch: Watch) -> list[asyncio.Task[None]]:
+def _start_workers(
+    house: House, server: GrpcServer, ends: Ends, watch: Watch
+) -> list[asyncio.Task[None]]:
     guard = guard_of(house, watch)
     works: dict[str, Callable[[], Awaitable[None]]] = {
         "fence": lambda: _fence_rest(house, watch),
@@ -145,7 +147,7 @@ def _start_workers(house: House, ends: Ends, watch: Watch) -> list[asyncio.Task[
         "sweep": house.recovery.sweep,
         "webhooks": house.webhooks.work,
         "routing_state": lambda: _keep_state(house),
-        "reload": lambda: _reload_when_told(house, ends),
+        "reload": lambda: _reload_when_told(house, server, ends),
         "guard": guard.work,
         "lag": lambda: sample_lag(house.admission, watch.metrics),
     }
@@ -192,11 +194,13 @@ async def _end(workers: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*workers, return_exceptions=True)
 
 
-async def _reload_when_told(house: House, ends: Ends) -> None:
+async def _reload_when_told(house: House, server: GrpcServer, ends: Ends) -> None:
     while True:
         await ends.reload.wait()
         ends.reload.clear()
         await reload_config(house)
+        if server.certificates is not None:
+            renew_certificates(server.certificates)
 
 
 async def _warm_up(house: House) -> None:

@@ -29,6 +29,7 @@ from turnout.server import (
     webhooks,
 )
 from turnout.server.auth import KeyRing
+from turnout.server.certificates import Certificates
 from turnout.server.drain import Drain
 from turnout.server.encode import ProtoEncoder
 from turnout.server.face import CallObserver, Context, Face, Limits, handlers
@@ -61,16 +62,28 @@ SERVICES = (
 
 
 class GrpcServer:
-    """A server that is built and bound, but not started."""
+    """A server that is built and bound, but not started.
+
+    Attributes:
+        port: where it listens.
+        certificates: what it shows to those who connect; None without TLS.
+    """
 
     def __init__(
-        self, server: grpc.aio.Server, port: int, drain_ms: int, status: _Health, drain: Drain
+        self,
+        server: grpc.aio.Server,
+        port: int,
+        certificates: Certificates | None,
+        drain_ms: int,
+        status: _Health,
+        drain: Drain,
     ) -> None:
         self._server = server
         self._drain_s = drain_ms / 1_000
         self._health = status
         self._drain = drain
         self.port = port
+        self.certificates = certificates
 
     async def start(self) -> None:
         """Begins to take calls in; health says NOT_SERVING until `set_ready`."""
@@ -122,6 +135,7 @@ def build_server(
 
     Raises:
         OSError: the address cannot be bound, or a TLS file cannot be read.
+        ConfigError: the TLS files are no certificate and its key.
     """
     server = grpc.aio.server(options=_options(settings, reuse_port))
     limits = Limits(
@@ -135,8 +149,9 @@ def build_server(
     status = _Health(face.drain)
     health_pb2_grpc.add_HealthServicer_to_server(status, _ByName(server))
     _add_reflection(server)
-    port = _bind(server, settings)
-    return GrpcServer(server, port, settings.drain_timeout_ms, status, face.drain)
+    certificates = _certificates(settings)
+    port = _bind(server, settings, certificates)
+    return GrpcServer(server, port, certificates, settings.drain_timeout_ms, status, face.drain)
 
 
 def _options(settings: Server, reuse_port: bool) -> Sequence[tuple[str, int]]:
@@ -233,19 +248,21 @@ def _add_reflection(server: grpc.aio.Server) -> None:
         _add(server, name, {"ServerReflectionInfo": method})
 
 
-def _bind(server: grpc.aio.Server, settings: Server) -> int:
+def _certificates(settings: Server) -> Certificates | None:
+    chain_path, key_path = settings.tls_certificate_path, settings.tls_key_path
+    if chain_path is None:
+        return None
+    if key_path is None:
+        raise ValueError("TLS takes server.tls_certificate_path and server.tls_key_path")
+    return Certificates(chain_path, key_path)
+
+
+def _bind(server: grpc.aio.Server, settings: Server, certificates: Certificates | None) -> int:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.port}"
     try:
-        if settings.tls_certificate_path is None:
+        if certificates is None:
             return server.add_insecure_port(address)
-        return server.add_secure_port(address, _credentials(settings))
+        return server.add_secure_port(address, certificates.credentials())
     except RuntimeError as error:
         raise OSError(f"server.host, server.port: cannot listen on {address}") from error
-
-
-def _credentials(settings: Server) -> grpc.ServerCredentials:
-    if settings.tls_certificate_path is None or settings.tls_key_path is None:
-        raise ValueError("TLS takes server.tls_certificate_path and server.tls_key_path")
-    chain = settings.tls_certificate_path.read_bytes()
-    return grpc.ssl_server_credentials([(settings.tls_key_path.read_bytes(), chain)])
