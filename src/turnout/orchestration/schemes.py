@@ -207,7 +207,8 @@ def counters_busy(rule: str) -> Overloaded:
     return Overloaded(
         "SCHEME_COUNTERS_BUSY",
         "payments with this card are under way, and until their outcomes are known the card's "
-        f"scheme leaves no place for another ({rule}); nothing was stored, call again shortly",
+        f"scheme leaves no place for another ({rule}); nothing was stored; most are known "
+        "within seconds, so call again then, or pay with another card",
         metadata={"rule": rule},
         retry_after_ms=1_000,
     )
