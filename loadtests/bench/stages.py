@@ -23,7 +23,7 @@ _STAGES: tuple[tuple[str, str], ...] = (
     (r"server/encode\.py", "encode the answer"),
     (r"server/decode\.py|server/wire\.py", "decode the request"),
     (r"turnout/telemetry/metrics|prometheus_client", "metrics"),
-    (r"turnout/telemetry/|structlog|logging/", "log lines"),
+    (r"turnout/telemetry/|logging/", "log lines"),
     (r"turnout/app/watch\.py", "metrics"),
     (r"turnout/server/", "face: key, headers, ends"),
     (r"orchestration/idempotency\.py", "claims (runs, tasks)"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.test_cards import TEST_NUMBERS
 from turnout.telemetry import parse_traceparent, scrub
 from turnout.telemetry.lines import Entry, as_json, as_text, trouble_text
+from turnout.telemetry.scrub import _searched, harmless
 
 NUMBERS = st.sampled_from(sorted(TEST_NUMBERS))
 GAPS = st.sampled_from(["", " ", "-", ".", "  ", "\u00a0", "\u2013"])
@@ -66,6 +67,35 @@ def test_no_line_carries_a_number_out(
         assert number not in digits_of(body)
     parsed = json.loads(as_json(entry))
     assert parsed["level"] == "error"
+
+
+# What the thorough search looks for, in pieces and near misses.
+# One thing to hide in each text, in all its spellings.
+ALL_GAPS = st.text(alphabet=" .-_+/*\t\n\r\v\f\x1c\u00ad\u2013\u200b\ufeff", max_size=3)
+CARDS = st.builds(
+    lambda number, gap, cut: f"{number[:cut]}{gap}{number[cut:]}",
+    NUMBERS,
+    ALL_GAPS | st.sampled_from(["%20", "%2d", "%2D"]),
+    st.integers(1, 11),
+)
+CVCS = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["cvc", "CVV2", "cvn", "csc", "securityCode", "verification_value"]),
+    st.sampled_from([":", "=", '":"', "%3d", "['"]),
+    st.sampled_from(["737", "0001", "\u0667\u0663\u0667"]),
+)
+KEYS = st.builds(
+    "{}{}".format,
+    st.sampled_from(["sk_test_", "rk_live_", "pk_test_", "whsec_", "AQE", "Bearer ", "basic "]),
+    st.just("abcdefghijklmnoprstuvw"),
+)
+
+
+@given(CARDS | CVCS | KEYS, AROUND)
+def test_what_is_to_be_hidden_does_not_pass_with_one_look(danger: str, around: str) -> None:
+    for text in (danger, f"{around}{danger}", f"{danger}{around}", f"x\0{danger}\0y"):
+        assert not harmless(text) or _searched(text) == text
+    assert not harmless(danger)
 
 
 ANY_TEXT = st.text(alphabet=st.characters(), max_size=40)  # lone surrogates among them

@@ -1,10 +1,8 @@
 """What Turnout tells of itself: logs, figures, probes. None of it may hold a payment up."""
 
 from turnout.telemetry.logs import (
+    Logger,
     Logs,
-    bind_contextvars,
-    bound_contextvars,
-    clear_contextvars,
     configure_logs,
     get_logger,
 )
@@ -14,14 +12,12 @@ from turnout.telemetry.scrub import scrub, scrub_value
 from turnout.telemetry.trace import TraceContext, parse_traceparent
 
 __all__ = [
+    "Logger",
     "Logs",
     "Metrics",
     "OperationsServer",
     "Readiness",
     "TraceContext",
-    "bind_contextvars",
-    "bound_contextvars",
-    "clear_contextvars",
     "configure_logs",
     "get_logger",
     "parse_traceparent",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Final
+from functools import lru_cache
+from types import MappingProxyType, TracebackType
+from typing import Final, NamedTuple, cast
 
 import orjson
 
-from turnout.telemetry.scrub import scrub, scrub_value
+from turnout.telemetry.scrub import harmless, plainly_named, scrub, scrub_value
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -22,8 +22,14 @@ _GREY, _RED, _YELLOW, _PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 _COLOURS: Final = {"warning": _YELLOW, "error": _RED, "critical": _RED}
 
 
-@dataclass(slots=True)
-class Entry:
+# What every line has; a field of that name gets another.
+_HEAD: Final = frozenset({"time", "level", "logger", "event"})
+_NO_FIELDS: Final[Mapping[str, object]] = MappingProxyType({})
+# In no card number's gaps and in no CVC's: what is beside it stays beside it.
+_BETWEEN: Final = "\0"
+
+
+class Entry(NamedTuple):
     """One thing to log, as it was handed over.
 
     Attributes:
@@ -35,7 +41,7 @@ class Entry:
     level: str
     logger: str
     event: str
-    fields: Mapping[str, object] = field(default_factory=dict)
+    fields: Mapping[str, object] = _NO_FIELDS
     trouble: str = ""
 
 
@@ -44,14 +50,17 @@ Render = Callable[[Entry], str]
 
 def as_json(entry: Entry) -> str:
     """One JSON object."""
+    event, fields = _scrubbed(entry)
     line: dict[str, object] = {
         "time": _time(entry.at_ns),
         "level": entry.level,
         "logger": entry.logger,
-        "event": scrub(entry.event[:_TEXT_MAX]),
+        "event": event,
     }
-    for name, value in _scrubbed(entry).items():
-        line[name if name not in line else f"field_{name}"] = value
+    if _HEAD.isdisjoint(fields):
+        line |= fields
+    else:
+        line |= {f"field_{name}" if name in _HEAD else name: fields[name] for name in fields}
     if entry.trouble:
         line["exception"] = scrub(entry.trouble)
     return _json(line)
@@ -68,21 +77,31 @@ def as_coloured_text(entry: Entry) -> str:
 
 
 def _text(entry: Entry, loud: str, quiet: str, plain: str) -> str:
+    event, found = _scrubbed(entry)
     fields = " ".join(
-        f"{quiet}{_one_line(name)}={plain}{_shown(value)}"
-        for name, value in _scrubbed(entry).items()
+        f"{quiet}{_one_line(name)}={plain}{_shown(value)}" for name, value in found.items()
     )
     line = (
         f"{quiet}{_time(entry.at_ns)[11:23]}{plain} {loud}{entry.level:<8}{plain} "
-        f"{_one_line(scrub(entry.event[:_TEXT_MAX]))}  {fields} {quiet}({entry.logger}){plain}"
+        f"{_one_line(event)}  {fields} {quiet}({entry.logger}){plain}"
     )
     return f"{line}\n{_printable(scrub(entry.trouble))}" if entry.trouble else line
 
 
-def _scrubbed(entry: Entry) -> dict[str, object]:
-    found = scrub_value(entry.fields)
+def _scrubbed(entry: Entry) -> tuple[str, Mapping[str, object]]:
+    """Event and fields as they may be shown: most pass with one look at all of them together."""
+    event, fields = entry.event[:_TEXT_MAX], entry.fields
+    if plainly_named(fields):
+        texts = cast("Mapping[str, str]", fields)
+        try:
+            if harmless(_BETWEEN.join((event, *texts.values()))):
+                return event, fields
+        except TypeError:
+            # Some are no texts.
+            pass
+    found = scrub_value(fields)
     assert isinstance(found, dict)
-    return found
+    return scrub(event), found
 
 
 def _shown(value: object) -> str:
@@ -118,8 +137,13 @@ def _escaped(char: str) -> str:
 def _time(at_ns: int) -> str:
     """RFC 3339 in UTC with microseconds."""
     seconds, rest = divmod(at_ns, 1_000_000_000)
-    at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1_000)
-    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    # The first digit keeps the noughts.
+    return f"{_second(seconds)}.{str(1_000_000 + rest // 1_000)[1:]}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def trouble_text(info: ExcInfo) -> str:

@@ -18,19 +18,9 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, TextIO
-
-import structlog
-from structlog.contextvars import (
-    bind_contextvars,
-    bound_contextvars,
-    clear_contextvars,
-    get_contextvars,
-    merge_contextvars,
-)
-from structlog.typing import FilteringBoundLogger
+from typing import Final, TextIO
 
 from turnout.telemetry.lines import (
     Entry,
@@ -42,10 +32,8 @@ from turnout.telemetry.lines import (
 )
 
 __all__ = [
+    "Logger",
     "Logs",
-    "bind_contextvars",
-    "bound_contextvars",
-    "clear_contextvars",
     "configure_logs",
     "get_logger",
 ]
@@ -158,56 +146,78 @@ class Logs:
             return self._render(Entry(entry.at_ns, "error", "turnout.telemetry", name, fields))
 
 
-class _Early:
-    """What is logged before `configure_logs`: scrubbed all the same, and written at once."""
-
-    def now_ns(self) -> int:
-        return 0
-
-    def put(self, entry: Entry) -> None:
-        sys.stderr.write(as_text(entry) + "\n")
+def _write_at_once(entry: Entry) -> None:
+    sys.stderr.write(as_text(entry) + "\n")
 
 
-class _Road:
-    """structlog's one processor: the way to the sink of the moment, so loggers can be kept."""
+class _Way:
+    """Where this process's loggers send what they say, and the least that they say.
 
-    __slots__ = ("sink",)
+    Before `configure_logs`: to standard error at once, scrubbed all the same.
+    """
 
-    def __init__(self) -> None:
-        self.sink: _Early | Logs = _Early()
+    __slots__ = ("least", "now_ns", "put")
 
-    def __call__(
-        self, logger: object, method: str, said: MutableMapping[str, Any]
-    ) -> tuple[tuple[Entry], dict[str, Any]]:
-        event = str(said.pop("event", ""))
-        name = logger.name if isinstance(logger, _Handoff) else "turnout"
-        info = _exception_of(said.pop("exc_info", None))
-        trouble = trouble_text(info) if info is not None else ""
-        level = _LEVEL_NAMES.get(method, method)
-        return (Entry(self.sink.now_ns(), level, name, event, said, trouble),), {}
-
-
-class _Handoff:
-    """structlog's last stop, with the logger's name: every level is the same `put`."""
-
-    __slots__ = ("_road", "name")
-
-    def __init__(self, road: _Road, name: str) -> None:
-        self._road = road
-        self.name = name
-
-    def msg(self, entry: Entry) -> None:
-        self._road.sink.put(entry)
-
-    debug = info = warning = warn = error = critical = exception = fatal = failure = log = msg
+    def __init__(
+        self,
+        put: Callable[[Entry], None] = _write_at_once,
+        now_ns: Callable[[], int] = lambda: 0,
+        least: int = logging.INFO,
+    ) -> None:
+        self.put = put
+        self.now_ns = now_ns
+        self.least = least
 
 
-_LEVEL_NAMES: Final = {
-    "warn": "warning",
-    "exception": "error",
-    "fatal": "critical",
-    "failure": "error",
-}
+_way = _Way()
+
+
+class Logger:
+    """One room's voice. It may be kept: it speaks whichever way is the way of the moment.
+
+    An event is a stable name and fields are what varies. `exc_info` is not a field but the
+    exception that the line is about, or True for the one that is being handled.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        """What only somebody who looks for a fault wants to read."""
+        if _way.least <= logging.DEBUG:
+            self._say("debug", event, fields)
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """What happened."""
+        if _way.least <= logging.INFO:
+            self._say("info", event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """What went another way than it should."""
+        if _way.least <= logging.WARNING:
+            self._say("warning", event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        """What somebody has to look at."""
+        if _way.least <= logging.ERROR:
+            self._say("error", event, fields)
+
+    def exception(self, event: str, /, **fields: object) -> None:
+        """The exception that is being handled."""
+        self.error(event, **{"exc_info": True, **fields})
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Whether anything is said at this level of `logging`."""
+        return _way.least <= level
+
+    def _say(self, level: str, event: str, fields: dict[str, object]) -> None:
+        trouble = ""
+        if "exc_info" in fields:
+            info = _exception_of(fields.pop("exc_info"))
+            trouble = trouble_text(info) if info is not None else ""
+        _way.put(Entry(_way.now_ns(), level, self._name, event, fields, trouble))
 
 
 def _exception_of(
@@ -243,31 +253,14 @@ class _FromLogging(logging.Handler):
                 record.levelname.lower(),
                 record.name,
                 event,
-                get_contextvars(),
-                trouble_text(info) if info is not None else "",
+                trouble=trouble_text(info) if info is not None else "",
             )
         )
 
 
-_ROAD: Final = _Road()
-
-
-def _configure_structlog(level: int, keep: bool) -> None:
-    structlog.configure(
-        processors=[merge_contextvars, _ROAD],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *names: _Handoff(_ROAD, str(names[0]) if names else "turnout"),
-        cache_logger_on_first_use=keep,
-    )
-
-
-_configure_structlog(logging.INFO, keep=False)
-
-
-def get_logger(name: str) -> FilteringBoundLogger:
+def get_logger(name: str) -> Logger:
     """A logger for one room; usable before and after `configure_logs`."""
-    logger: FilteringBoundLogger = structlog.get_logger(name)
-    return logger
+    return Logger(name)
 
 
 def configure_logs(
@@ -294,8 +287,7 @@ def configure_logs(
     else:
         render = as_coloured_text if terminal else as_text
     logs = Logs(sink, render, now_ns, queue_lines)
-    _ROAD.sink = logs
-    _configure_structlog(LEVELS[level], keep=True)
+    _way.put, _way.now_ns, _way.least = logs.put, now_ns, LEVELS[level]
     _capture_the_rest(logs, level)
     return logs
 
@@ -341,6 +333,6 @@ def _report(
     logs: Logs,
     event: str,
     info: tuple[type[BaseException], BaseException, TracebackType | None],
-    fields: Mapping[str, object] | None = None,
 ) -> None:
-    logs.put(Entry(logs.now_ns(), "critical", "turnout", event, fields or {}, trouble_text(info)))
+    trouble = trouble_text(info)
+    logs.put(Entry(logs.now_ns(), "critical", "turnout", event, trouble=trouble))

@@ -53,6 +53,8 @@ _SECRET: Final = re.compile(
 # What must be in a text before the slower searches are worth their microseconds.
 _CVC_HINTS: Final = ("cv", "csc", "security", "verification")
 _SECRET_HINTS: Final = ("sk_", "rk_", "pk_", "whsec_", "aqe", "bearer ", "basic ")
+# Each of them holds one of these; what is not in nearly every text is found fastest.
+_PARTS_OF_HINTS: Final = (" ", "q", "cv", "csc", "k_", "sec", "verif")
 
 _HIDDEN_KEYS: Final = frozenset(
     {
@@ -63,15 +65,45 @@ _HIDDEN_KEYS: Final = frozenset(
     }
 )
 
+# For `harmless`: digits as ones, what may stand in a gap left out, all else as zeros.
+_ONES_AND_ZEROS: Final = bytes(1 if 0x30 <= byte <= 0x39 else 0 for byte in range(256))
+_GAP_BYTES: Final = b"\t\n\v\f\r\x1c\x1d\x1e\x1f .-_+/*"
+_RUN_OF_ONES: Final = b"\x01" * _PAN_MIN
+
 # Names of fields that were looked at before and have nothing to hide, because they recur in every
 # line; bounded, and never with a digit.
-_plain_keys: Final[set[object]] = set()
+_plain_keys: Final[set[str]] = set()
 
 
 def scrub(text: str) -> str:
     """A text without card numbers, CVCs that are named as such, and keys of the usual shapes."""
-    if len(text) < _SHORTEST or _OWN_ID.fullmatch(text) is not None:
+    if len(text) < _SHORTEST or _OWN_ID.fullmatch(text) is not None or harmless(text):
         return text
+    return _searched(text)
+
+
+def harmless(text: str) -> bool:
+    """Whether `scrub` would change nothing in this text, or in any part of it, for certain.
+
+    What nearly every text passes, at a tenth of what the search costs. It errs on one side alone:
+    where there are marks beyond ASCII or in the manner of URLs, a dozen digits with anything
+    between them, or a part of a word that stands before secrets, the answer is no.
+    """
+    if not text.isascii() or "%" in text:
+        return False
+    lowered = text.lower()
+    for part in _PARTS_OF_HINTS:
+        if part in lowered:
+            return False
+    return _RUN_OF_ONES not in text.encode().translate(_ONES_AND_ZEROS, _GAP_BYTES)
+
+
+def plainly_named(fields: Mapping[str, object]) -> bool:
+    """Whether all names were seen before and neither hide their value nor have to be hidden."""
+    return fields.keys() <= _plain_keys
+
+
+def _searched(text: str) -> str:
     lowered = text.lower()
     if _DIGIT.search(text) is not None:
         if len(text) >= _PAN_MIN and _RUN.search(text) is not None:
