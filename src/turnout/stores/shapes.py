@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from operator import attrgetter
@@ -147,9 +147,15 @@ def _plain(hint: Any, value: str, scope: dict[str, Any]) -> str | None:
     return f"None if {value} is None else {text}"
 
 
-def _expressions(kind: type, names: Iterable[str], scope: dict[str, Any]) -> list[str]:
-    hints = type_hints(kind)
-    return [_plain(hints[name], f"v.{name}", scope) or f"v.{name}" for name in names]
+def _cell(hint: Any, value: str, scope: dict[str, Any]) -> str:
+    """The expression that makes `value` what a column holds: itself, or JSON."""
+    inner = _without_none(hint)
+    is_leaf = isinstance(inner, type) and not is_dataclass(inner)
+    if is_leaf and typing.get_origin(inner) is None:
+        return value
+    scope["dumps"] = orjson.dumps
+    text = f"dumps({_plain(inner, value, scope) or value}).decode()"
+    return text if inner is hint else f"None if {value} is None else {text}"
 
 
 def plainer(kind: type) -> Callable[[Any], dict[str, Any]]:
@@ -160,10 +166,11 @@ def plainer(kind: type) -> Callable[[Any], dict[str, Any]]:
     """
     names = [one.name for one in fields(kind)]
     scope: dict[str, Any] = {}
-    parts = zip(names, _expressions(kind, names, scope), strict=True)
-    made: Callable[[Any], dict[str, Any]] = eval(
-        f"lambda v: {{{', '.join(f'{name!r}: {part}' for name, part in parts)}}}", scope
-    )
+    hints = type_hints(kind)
+    parts = [
+        f"{name!r}: {_plain(hints[name], f'v.{name}', scope) or f'v.{name}'}" for name in names
+    ]
+    made: Callable[[Any], dict[str, Any]] = eval(f"lambda v: {{{', '.join(parts)}}}", scope)
     return made
 
 
@@ -187,13 +194,13 @@ def _column_reader(hint: Any) -> Callable[[Any], Any] | None:
 class Row:
     """A dataclass as the columns of a table: one column for each field, in the field's order.
 
-    Fields that are dataclasses, lists or dicts are columns that hold JSON. On its way to SQLite a
-    row is a JSON array, in which bytes are hexadecimal.
+    Fields that are dataclasses, lists or dicts are columns that hold JSON.
 
     Attributes:
         names: the columns.
         blobs: those that hold bytes.
         values: all fields of an instance as a tuple.
+        cells: all columns of an instance as a tuple of what SQLite takes.
     """
 
     def __init__(
@@ -204,7 +211,7 @@ class Row:
         Args:
             kind: the dataclass.
             without: fields that are no columns.
-            nulls: columns that `dump` leaves null, whatever the instance holds.
+            nulls: columns that `cells` leaves null, whatever the instance holds.
         """
         hints = type_hints(kind)
         self.kind = kind
@@ -212,19 +219,15 @@ class Row:
         self.blobs = frozenset(name for name in self.names if hints[name] is bytes)
         self.values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self.names)
         scope: dict[str, Any] = {}
-        shown = _expressions(kind, self.names, scope)
         parts = [
-            "None" if name in nulls else part for name, part in zip(self.names, shown, strict=True)
+            "None" if name in nulls else _cell(hints[name], f"v.{name}", scope)
+            for name in self.names
         ]
-        self._plain: Callable[[Any], tuple[Any, ...]] = eval(
+        self.cells: Callable[[Any], tuple[Any, ...]] = eval(
             f"lambda v: ({', '.join(parts)},)", scope
         )
         steps = [(index, _column_reader(hints[name])) for index, name in enumerate(self.names)]
         self._steps = [(index, step) for index, step in steps if step is not None]
-
-    def dump(self, value: Any) -> bytes:
-        """An instance as a JSON array, in the columns' order."""
-        return orjson.dumps(self._plain(value))
 
     def read(self, row: tuple[Any, ...]) -> Any:
         """An instance of the columns' values, in the columns' order."""

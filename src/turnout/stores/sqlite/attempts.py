@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import apsw
-import orjson
 
 from turnout.ports import (
     AttemptCount,
@@ -20,7 +19,7 @@ from turnout.ports import (
 )
 from turnout.stores.shapes import Row
 
-COLUMNS = ("attempts_declined", "attempts_uncounted", "attempts_counted")
+COLUMNS = ("attempts_declined", "attempts_counted")
 REFUSED = "scheme_attempt_refused"
 
 _ATTEMPT = Row(SchemeAttempt)
@@ -38,10 +37,6 @@ STATEMENTS = f"""
         advice_code = m.value ->> 3, final = m.value ->> 4, kept_until_ns = m.value ->> 5
     FROM jsonb_each(NEW.attempts_declined) AS m
     WHERE scheme_attempts.attempt_id = m.value ->> 0 AND scheme_attempts.declined_at_ns = 0;
-
-    DELETE FROM scheme_attempts WHERE attempt_id IN (
-        SELECT m.value FROM jsonb_each(NEW.attempts_uncounted) AS m
-    );
 
     INSERT INTO scheme_attempts ({", ".join(_ATTEMPT.names)})
     SELECT {_TAKEN} FROM jsonb_each(NEW.attempts_counted) AS m;
@@ -89,24 +84,21 @@ _FORGET = """DELETE FROM scheme_attempts WHERE attempt_id IN (
     WHERE kept_until_ns > 0 AND kept_until_ns < ? ORDER BY kept_until_ns LIMIT ?)"""
 
 
-def dump_count(count: AttemptCount) -> bytes:
+def count_cells(count: AttemptCount) -> tuple[Any, ...]:
     """An attempt to be counted: its columns, the declines seen, the limits."""
     limits = [(one.scope, one.since_ns, one.attempts, one.apart) for one in count.limits]
-    row = (*_ATTEMPT.values(count.attempt), count.declines_seen, limits)
-    return orjson.dumps(row, bytes.hex)
+    return (*_ATTEMPT.values(count.attempt), count.declines_seen, limits)
 
 
-def dump_decline(decline: AttemptDecline) -> bytes:
+def decline_cells(decline: AttemptDecline) -> tuple[Any, ...]:
     """What is now known of a counted attempt."""
-    return orjson.dumps(
-        (
-            decline.attempt_id,
-            decline.declined_at_ns,
-            decline.issuer_code,
-            decline.advice_code,
-            decline.final,
-            decline.kept_until_ns,
-        )
+    return (
+        decline.attempt_id,
+        decline.declined_at_ns,
+        decline.issuer_code,
+        decline.advice_code,
+        decline.final,
+        decline.kept_until_ns,
     )
 
 

@@ -347,8 +347,8 @@ class SqliteStore(RulesetTables):
         }
         if not fresh:
             return 0
-        parts = [part for one in webhooks for part in units.encode_webhook(one)]
-        await self._writer.submit(parts)
+        rows = [row for one in webhooks for row in units.encode_webhook(one)]
+        await self._writer.submit(rows)
         kept = [one for one in fresh if self._row(reads.WEBHOOK_KEPT, one) is not None]
         return len(kept)
 

@@ -13,7 +13,6 @@ from turnout.ports import VaultRecord, WrappedKey
 from turnout.stores.laws import RecordRefused
 from turnout.stores.shapes import Row
 from turnout.stores.sqlite import opening
-from turnout.stores.sqlite.units import take
 from turnout.stores.sqlite.writer import Writer, unavailable
 
 _CARD = Row(VaultRecord)
@@ -23,8 +22,9 @@ _KEY_COLUMNS = ", ".join(_KEY.names)
 _GET = f"SELECT {_CARD_COLUMNS} FROM cards WHERE token_id = ?"
 
 _TRIGGER = f"""
-CREATE TEMP TRIGGER unit_batch_insert INSTEAD OF INSERT ON unit_batch BEGIN
-    INSERT INTO cards ({_CARD_COLUMNS}) SELECT {take(_CARD)} FROM jsonb_each(NEW.cards) AS m;
+CREATE TEMP TRIGGER unit_batch_insert INSTEAD OF INSERT ON unit_batch
+WHEN NEW.token_id IS NOT NULL BEGIN
+    INSERT INTO cards ({_CARD_COLUMNS}) VALUES ({", ".join(f"NEW.{one}" for one in _CARD.names)});
 END;
 """
 
@@ -40,10 +40,11 @@ class SqliteVaultStore:
         """
         kind = opening.VAULT
         self._writing = opening.connect_writer(path, kind)
-        self._writing.execute("CREATE TEMP VIEW unit_batch AS SELECT NULL AS cards")
+        nothing = ", ".join(f"NULL AS {name}" for name in _CARD.names)
+        self._writing.execute(f"CREATE TEMP VIEW unit_batch AS SELECT {nothing}")
         self._writing.execute(_TRIGGER)
         self._reading = opening.connect_reader(path, kind)
-        self._writer = Writer(self._writing, kind.name, ("cards",), _refusal)
+        self._writer = Writer(self._writing, kind.name, _CARD.names, _refusal)
 
     @property
     def transactions(self) -> int:
@@ -70,7 +71,7 @@ class SqliteVaultStore:
 
     def put(self, record: VaultRecord) -> Awaitable[None]:
         """See `VaultStore.put`."""
-        return self._writer.submit([(0, _CARD.dump(record))])
+        return self._writer.submit([_CARD.cells(record)])
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         try:

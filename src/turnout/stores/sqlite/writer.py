@@ -1,13 +1,14 @@
 """The one thread that writes to a database file, and how concurrent writes share its commits.
 
-Units are encoded by those who submit them; the thread takes all that is waiting and hands it to
-SQLite as ONE statement, which in autocommit mode is one transaction with one fsync. Nothing waits
+Units are made rows by those who submit them; the thread takes all that is waiting and hands it to
+SQLite as ONE statement of many rows, which in autocommit mode is one transaction with one fsync. Nothing waits
 for a timer: a batch is whatever gathered while the one before was being written, so a lone unit is
 written at once and a thousand share a few commits.
 
 One statement, because a thread must take the interpreter's lock again after each: beside a busy
 event loop that costs up to a switch interval every time, however fast the statement was. The
-statement inserts into a view, whose trigger puts each table's part in its place.
+statement inserts into a view, whose trigger puts each part of a row in its table. Statements are
+prepared once, for a few numbers of rows; rows of nulls, which the trigger passes over, fill up.
 
 Where the statement breaks a law, SQLite takes back all of it. The batch is then halved, inside one
 transaction, until those that break laws stand alone: they fail, their neighbours commit.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -26,12 +28,21 @@ import apsw
 from turnout.ports import StoreUnavailable
 from turnout.stores.laws import RecordRefused
 
-# Units are parts of the columns of the batch view: (column, JSON without the enclosing brackets).
-Parts = list[tuple[int, bytes]]
+# A unit is one or more rows of the batch view.
+Rows = list[tuple[Any, ...]]
 Job = Callable[[apsw.Connection], Any]
 
 # Enough to share an fsync widely; a larger batch only makes its first units wait for its last.
 MOST_UNITS = 256
+
+# How many rows a statement has. A row too many costs a tenth of one that is needed, a prepared
+# statement some 10 KB for each of its rows; apsw keeps none of more than 16 KiB of text.
+_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_MOST_ROWS = _SIZES[-1]
+
+# What may be wrong with a unit: it breaks a law, or holds what no column can (a number beyond 64
+# bits, half a surrogate pair).
+_UNFIT = (apsw.ConstraintError, OverflowError, UnicodeEncodeError, TypeError)
 
 # What the operating system has lost it may lose without another word: after a failed fsync the
 # pages count as written, and the next fsync says yes (fsyncgate, 2018). Likewise a damaged page.
@@ -67,17 +78,17 @@ def _loses(error: apsw.Error) -> bool:
 class _Entry:
     """A unit or a job, and who waits for it."""
 
-    __slots__ = ("error", "future", "job", "merchants", "parts", "result")
+    __slots__ = ("error", "future", "job", "merchants", "result", "rows")
 
     def __init__(
         self,
         future: asyncio.Future[Any],
-        parts: Parts | None,
+        rows: Rows | None,
         job: Job | None,
         merchants: Sequence[str],
     ) -> None:
         self.future = future
-        self.parts = parts
+        self.rows = rows
         self.job = job
         self.merchants = merchants
         self.result: Any = None
@@ -105,7 +116,8 @@ class Writer:
         """Starts the thread.
 
         Args:
-            connection: has a view `unit_batch` with a trigger that takes these columns.
+            connection: has a view `unit_batch` of these columns with a trigger that takes its rows
+                and passes over one of nulls.
             what: the file's kind, for messages.
             columns: the view's columns.
             refusal: what the waiting caller is told where a law is broken.
@@ -117,9 +129,11 @@ class Writer:
         self.wounded = ""
         self._connection = connection
         self._what = what
-        self._width = len(columns)
-        marks = ", ".join(["jsonb(?)"] * len(columns))
-        self._statement = f"INSERT INTO unit_batch ({', '.join(columns)}) VALUES ({marks})"
+        row = f"({','.join('?' * len(columns))})"
+        self._statements = {
+            size: f"INSERT INTO unit_batch VALUES {','.join([row] * size)}" for size in _SIZES
+        }
+        self._filler = (None,) * len(columns)
         self._refusal = refusal
         self._woken = woken
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,9 +145,9 @@ class Writer:
 
     # --- on the event loop ---------------------------------------------------------------
 
-    def submit(self, parts: Parts, merchants: Sequence[str] = ()) -> asyncio.Future[None]:
+    def submit(self, rows: Rows, merchants: Sequence[str] = ()) -> asyncio.Future[None]:
         """Hands over a unit; durable when the future is done."""
-        return self._put(parts, None, merchants)
+        return self._put(rows, None, merchants)
 
     def run(self, job: Job) -> asyncio.Future[Any]:
         """Hands over a function that runs on the writer's connection, under a savepoint.
@@ -143,7 +157,7 @@ class Writer:
         return self._put(None, job, ())
 
     def _put(
-        self, parts: Parts | None, job: Job | None, merchants: Sequence[str]
+        self, rows: Rows | None, job: Job | None, merchants: Sequence[str]
     ) -> asyncio.Future[Any]:
         loop = self._loop
         if loop is None:
@@ -154,7 +168,7 @@ class Writer:
         else:
             if not self._gathered:
                 loop.call_soon(self._hand_over)
-            self._gathered.append(_Entry(future, parts, job, merchants))
+            self._gathered.append(_Entry(future, rows, job, merchants))
         return future
 
     def _hand_over(self) -> None:
@@ -257,23 +271,33 @@ class Writer:
         """The usual way: the whole batch as one statement; False where it breaks a law."""
         try:
             self._insert(batch)
-        except apsw.ConstraintError:
+        except _UNFIT:
             return False
         self.transactions += 1
         self.units += len(batch)
         return True
 
     def _insert(self, batch: Sequence[_Entry]) -> None:
-        columns: list[list[bytes]] = [[] for _ in range(self._width)]
-        for entry in batch:
-            assert entry.parts is not None
-            for column, part in entry.parts:
-                columns[column].append(part)
+        """Writes the batch's units, all or none, inside a transaction or as one."""
+        rows = [row for entry in batch for row in entry.rows or ()]
+        if len(rows) <= _MOST_ROWS:
+            self._insert_rows(rows)
+            return
+        self._connection.execute("SAVEPOINT rows")
+        try:
+            for start in range(0, len(rows), _MOST_ROWS):
+                self._insert_rows(rows[start : start + _MOST_ROWS])
+        except _UNFIT:
+            self._connection.execute("ROLLBACK TO rows")
+            self._connection.execute("RELEASE rows")
+            raise
+        self._connection.execute("RELEASE rows")
+
+    def _insert_rows(self, rows: Rows) -> None:
+        size = next(size for size in _SIZES if size >= len(rows))
+        rows += [self._filler] * (size - len(rows))
         # What a failing statement has done is taken back, inside a transaction too.
-        self._connection.execute(
-            self._statement,
-            [f"[{b','.join(parts).decode()}]" if parts else None for parts in columns],
-        )
+        self._connection.execute(self._statements[size], list(chain.from_iterable(rows)))
 
     def _step_by_step(self, batch: list[_Entry]) -> None:
         """One transaction of several statements: where there are jobs, or laws are broken."""
@@ -289,16 +313,17 @@ class Writer:
         self._halve(units)
         self._connection.execute("COMMIT")
         self.transactions += 1
-        self.units += sum(1 for entry in batch if entry.error is None and entry.parts is not None)
+        self.units += sum(1 for entry in batch if entry.error is None and entry.rows is not None)
 
     def _halve(self, units: Sequence[_Entry]) -> None:
         if not units:
             return
         try:
             self._insert(units)
-        except apsw.ConstraintError as error:
+        except _UNFIT as error:
             if len(units) == 1:
-                units[0].error = self._refusal(error)
+                broken = isinstance(error, apsw.ConstraintError)
+                units[0].error = self._refusal(error) if broken else error
                 return
             middle = len(units) // 2
             self._halve(units[:middle])
