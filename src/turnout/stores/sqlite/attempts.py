@@ -19,7 +19,9 @@ from turnout.ports import (
 )
 from turnout.stores.shapes import Row
 
-COLUMNS = ("attempts_declined", "attempts_counted")
+# Where they stand in the JSON array `NEW.rest`.
+_DECLINED = "jsonb_each(NEW.rest, '$[3]')"
+_COUNTED = "jsonb_each(NEW.rest, '$[4]')"
 REFUSED = "scheme_attempt_refused"
 
 _ATTEMPT = Row(SchemeAttempt)
@@ -35,13 +37,13 @@ STATEMENTS = f"""
     UPDATE scheme_attempts SET
         declined_at_ns = m.value ->> 1, issuer_code = m.value ->> 2,
         advice_code = m.value ->> 3, final = m.value ->> 4, kept_until_ns = m.value ->> 5
-    FROM jsonb_each(NEW.attempts_declined) AS m
+    FROM {_DECLINED} AS m
     WHERE scheme_attempts.attempt_id = m.value ->> 0 AND scheme_attempts.declined_at_ns = 0;
 
     INSERT INTO scheme_attempts ({", ".join(_ATTEMPT.names)})
-    SELECT {_TAKEN} FROM jsonb_each(NEW.attempts_counted) AS m;
+    SELECT {_TAKEN} FROM {_COUNTED} AS m;
 
-    SELECT RAISE(ABORT, '{REFUSED}') FROM jsonb_each(NEW.attempts_counted) AS m
+    SELECT RAISE(ABORT, '{REFUSED}') FROM {_COUNTED} AS m
     WHERE EXISTS (
         SELECT 1 FROM scheme_attempts AS a WHERE a.acceptor = {_ACCEPTOR} AND a.final = 1
     ) OR m.value ->> {_SEEN} <> (
@@ -50,7 +52,7 @@ STATEMENTS = f"""
     );
 
     SELECT RAISE(ABORT, '{REFUSED}')
-    FROM jsonb_each(NEW.attempts_counted) AS m, jsonb_each(m.value, '$[{_LIMITS}]') AS l
+    FROM {_COUNTED} AS m, jsonb_each(m.value, '$[{_LIMITS}]') AS l
     WHERE l.value ->> 2 < CASE l.value ->> 0
         WHEN 'card' THEN (
             SELECT count(*) FROM scheme_attempts AS a

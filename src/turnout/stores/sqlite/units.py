@@ -1,9 +1,10 @@
 """A unit of work on its way into the record: Python objects to a row, the row to tables.
 
 On the event loop a unit becomes one row of the view `unit_batch`, as wide as all that a unit may
-hold, with null for what it does not; what it holds more than once makes further rows. In the
-writer's thread the view's trigger puts each part in its table, without the interpreter's lock. Parts
-that few units hold are JSON in one column, which costs the others nothing.
+hold, with null for what it does not; what it holds more often makes further rows. In the writer's
+thread SQLite puts each part in its table, without the interpreter's lock: the view's trigger hands
+part after part to a view of its own, whose trigger passes over what is null before it opens a
+table. Parts that few units hold are JSON in one column, which costs the others nothing.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ EVENT = Row(Event, without=("cursor",))
 DECISION = Row(DecisionRecord)
 REVIEW = Row(ReviewRecord)
 
-# The view's columns, part by part: a part's prefix, then the column's name.
+# The parts, in the order in which they are written, and the columns of each one's view.
 _CLAIM = (
     "merchant_id", "rpc", "key", "fingerprint", "payment_id", "operation_id", "created_at_ns",
     "answer",
 )  # fmt: skip
-_PARTS = {
+_VIEWS: dict[str, tuple[str, ...]] = {
     "claim": _CLAIM,
     "payment": (*PAYMENT.names, "customer_reference"),
     "operation": OPERATION.names,
@@ -61,18 +62,20 @@ _PARTS = {
     "event": EVENT.names,
     "decision": DECISION.names,
     "answered": ("merchant_id", "rpc", "key", "answer"),
+    "uncounted": ("attempt_id",),
+    "rest": ("rest",),
 }
-# `rest` is a JSON array in the order of `_REST`.
+# A capture at once is two transactions of the ledger; the others are one of each.
+_PLACES = (
+    "claim", "payment", "operation", "ledger", "ledger", "event", "decision", "answered",
+    "uncounted", "rest",
+)  # fmt: skip
 COLUMNS = (
     "unit",
-    *(f"{part}_{name}" for part, names in _PARTS.items() for name in names),
-    "uncounted",
-    "rest",
+    *(f"{view}_{place}_{name}" for place, view in enumerate(_PLACES) for name in _VIEWS[view]),
 )
-_REST = ("webhook", "webhook_done", "review", *attempts.COLUMNS)
-
 _NO_CLAIM, _NO_PAYMENT, _NO_OPERATION, _NO_LEDGER, _NO_EVENT, _NO_DECISION, _NO_ANSWER = (
-    (None,) * len(names) for names in _PARTS.values()
+    (None,) * len(names) for names in list(_VIEWS.values())[:7]
 )
 _NOTHING = (None,) * len(COLUMNS)
 _NOTHING_BEFORE = (1, *_NO_CLAIM, *_NO_PAYMENT)
@@ -92,6 +95,7 @@ def encode(unit: UnitOfWork) -> Rows:
             *(_NO_PAYMENT if payment is None else _payment_cells(payment, unit.details_stand)),
             *(OPERATION.cells(operations[0]) if operations else _NO_OPERATION),
             *(_ledger_cells(ledger[0]) if ledger else _NO_LEDGER),
+            *(_ledger_cells(ledger[1]) if len(ledger) > 1 else _NO_LEDGER),
             *(EVENT.cells(events[0]) if events else _NO_EVENT),
             *(_NO_DECISION if decision is None else DECISION.cells(decision)),
             *(_answer_cells(answers[0]) if answers else _NO_ANSWER),
@@ -99,13 +103,14 @@ def encode(unit: UnitOfWork) -> Rows:
             _rest(unit),
         )
     ]
-    more = (operations[1:], ledger[1:], events[1:], answers[1:], uncounted[1:])
+    more = (operations[1:], ledger[2:], events[1:], answers[1:], uncounted[1:])
     if any(more):
         rows += [
             (
                 *_NOTHING_BEFORE,
                 *(_NO_OPERATION if operation is None else OPERATION.cells(operation)),
                 *(_NO_LEDGER if transaction is None else _ledger_cells(transaction)),
+                *_NO_LEDGER,
                 *(_NO_EVENT if event is None else EVENT.cells(event)),
                 *_NO_DECISION,
                 *(_NO_ANSWER if answer is None else _answer_cells(answer)),
@@ -156,7 +161,7 @@ def _rest(unit: UnitOfWork) -> str | None:
     if not (unit.webhook_done or unit.review or unit.declined or unit.count):
         return None
     rest = (
-        None,
+        None,  # Webhooks come by themselves, see `encode_webhook`.
         unit.webhook_done or None,
         None if unit.review is None else REVIEW.cells(unit.review),
         [attempts.decline_cells(one) for one in unit.declined],
@@ -175,7 +180,7 @@ def encode_webhook(webhook: StoredWebhook) -> Rows:
         webhook.event,
         webhook.attempts,
     )
-    return [(1, *_NOTHING[1:-1], _dumps((row,), bytes.hex).decode())]
+    return [(1, *_NOTHING[1:-1], _dumps(((row,),), bytes.hex).decode())]
 
 
 def refusal(error: apsw.ConstraintError) -> Exception:
@@ -199,116 +204,158 @@ def _names(names: Iterable[str], without: tuple[str, ...] = ()) -> str:
     return ", ".join(name for name in names if name not in without)
 
 
-def _cells(part: str, without: tuple[str, ...] = ()) -> str:
-    """A part's columns of the view, in order."""
-    return ", ".join(f"NEW.{part}_{name}" for name in _PARTS[part] if name not in without)
+def _cells(view: str, without: tuple[str, ...] = ()) -> str:
+    """The columns of a part's view, in order."""
+    return ", ".join(f"NEW.{name}" for name in _VIEWS[view] if name not in without)
 
 
 _PAYMENT_APART = ("details", "customer_reference")
 _PAYMENT_MOVING = ", ".join(
-    f"{name} = NEW.payment_{name}"
+    f"{name} = NEW.{name}"
     for name in PAYMENT.names
     if name not in PAYMENT_IDENTITY and name != "details"
 )
-_PAYMENT_SAME = " AND ".join(f"{name} = NEW.payment_{name}" for name in PAYMENT_IDENTITY)
+_PAYMENT_SAME = " AND ".join(f"{name} = NEW.{name}" for name in PAYMENT_IDENTITY)
 _OPERATION_SAME = " AND ".join(f"operations.{one} = excluded.{one}" for one in OPERATION_IDENTITY)
 _OPERATION_MOVING = ", ".join(
     f"{name} = excluded.{name}" for name in OPERATION.names if name not in OPERATION_IDENTITY
 )
+_REVIEWED = ", ".join(f"NEW.rest ->> '$[2][{place}]'" for place in range(len(REVIEW.names)))
 
-# The order matters where it says so; RAISE names the law in words that `refusal` knows. `unit` is
-# null in the rows that only fill a statement up.
-_TRIGGER = f"""
-CREATE TEMP TRIGGER unit_batch_insert INSTEAD OF INSERT ON unit_batch WHEN NEW.unit = 1 BEGIN
-    INSERT INTO claims ({_names(_CLAIM)})
-    SELECT {_cells("claim")} WHERE NEW.claim_key IS NOT NULL;
+# (view, when it is there, what then happens). The order matters where it says so; RAISE names the
+# law in words that `refusal` knows.
+_TRIGGERS = (
+    (
+        "claim",
+        "NEW.key IS NOT NULL",
+        f"INSERT INTO claims ({_names(_CLAIM)}) VALUES ({_cells('claim')});",
+    ),
+    (
+        "payment",
+        "NEW.version = 1",
+        f"""
+        INSERT INTO payments ({_names(PAYMENT.names, ("details",))})
+        VALUES ({_cells("payment", _PAYMENT_APART)});
 
-    INSERT INTO payments ({_names(PAYMENT.names, ("details",))})
-    SELECT {_cells("payment", _PAYMENT_APART)} WHERE NEW.payment_version = 1;
+        INSERT INTO payment_details (payment_id, merchant_id, customer_reference, details)
+        VALUES (NEW.payment_id, NEW.merchant_id, NEW.customer_reference, NEW.details);
+        """,
+    ),
+    (
+        "payment",
+        "NEW.version <> 1",
+        f"""
+        UPDATE payments SET {_PAYMENT_MOVING} WHERE {_PAYMENT_SAME} AND version = NEW.version - 1;
 
-    INSERT INTO payment_details (payment_id, merchant_id, customer_reference, details)
-    SELECT
-        NEW.payment_payment_id, NEW.payment_merchant_id, NEW.payment_customer_reference,
-        NEW.payment_details
-    WHERE NEW.payment_version = 1;
+        -- changes() is what the UPDATE did.
+        SELECT iif(
+            EXISTS (
+                SELECT 1 FROM payments
+                WHERE payment_id = NEW.payment_id AND version = NEW.version - 1
+            ),
+            RAISE(ABORT, 'payment_identity: what names a payment cannot change'),
+            RAISE(ABORT, 'version_conflict')
+        )
+        WHERE changes() <> 1;
+        """,
+    ),
+    (
+        "payment",
+        "NEW.version <> 1 AND NEW.details IS NOT NULL",
+        """
+        UPDATE payment_details
+        SET details = NEW.details, customer_reference = NEW.customer_reference
+        WHERE payment_id = NEW.payment_id AND details <> NEW.details;
+        """,
+    ),
+    (
+        "operation",
+        "NEW.operation_id IS NOT NULL",
+        f"""
+        INSERT INTO operations ({_names(OPERATION.names)}) VALUES ({_cells("operation")})
+        ON CONFLICT (operation_id) DO UPDATE SET {_OPERATION_MOVING} WHERE {_OPERATION_SAME};
 
-    UPDATE payments SET {_PAYMENT_MOVING}
-    WHERE NEW.payment_version > 1 AND {_PAYMENT_SAME} AND version = NEW.payment_version - 1;
+        SELECT RAISE(ABORT, 'operation_identity: what names an operation cannot change')
+        WHERE changes() <> 1;
+        """,
+    ),
+    (
+        "ledger",
+        "NEW.transaction_id IS NOT NULL",
+        # Postings first: their transaction checks the sum and closes them.
+        f"""
+        INSERT INTO ledger_postings (transaction_id, line, book, amount_minor)
+        SELECT NEW.transaction_id, b.key, b.value, NEW.amounts ->> b.key
+        FROM json_each(NEW.books) AS b;
 
-    -- changes() is what the UPDATE did.
-    SELECT iif(
-        EXISTS (
-            SELECT 1 FROM payments
-            WHERE payment_id = NEW.payment_payment_id AND version = NEW.payment_version - 1
-        ),
-        RAISE(ABORT, 'payment_identity: what names a payment cannot change'),
-        RAISE(ABORT, 'version_conflict')
-    )
-    WHERE NEW.payment_version <> 1 AND changes() <> 1;
+        INSERT INTO ledger_transactions ({_names(_LEDGER.names)})
+        VALUES ({_cells("ledger", ("books", "amounts"))});
+        """,
+    ),
+    (
+        "event",
+        "NEW.event_id IS NOT NULL",
+        f"INSERT INTO events ({_names(EVENT.names)}) VALUES ({_cells('event')});",
+    ),
+    (
+        "decision",
+        "NEW.decision_id IS NOT NULL",
+        f"INSERT INTO decisions ({_names(DECISION.names)}) VALUES ({_cells('decision')});",
+    ),
+    (
+        "answered",
+        "NEW.key IS NOT NULL",
+        # Of two answers the first stands.
+        """
+        UPDATE claims SET answer = NEW.answer
+        WHERE merchant_id = NEW.merchant_id AND rpc = NEW.rpc AND key = NEW.key
+            AND answer IS NULL;
+        """,
+    ),
+    (
+        "uncounted",
+        "NEW.attempt_id IS NOT NULL",
+        "DELETE FROM scheme_attempts WHERE attempt_id = NEW.attempt_id;",
+    ),
+    (
+        "rest",
+        "NEW.rest IS NOT NULL",
+        f"""
+        INSERT INTO webhooks (webhook_id, account_id, event_id, received_at_ns, event, attempts)
+        SELECT w.value ->> 0, w.value ->> 1, w.value ->> 2, w.value ->> 3, w.value ->> 4,
+            w.value ->> 5
+        FROM jsonb_each(NEW.rest, '$[0]') AS w WHERE true
+        ON CONFLICT (account_id, event_id) DO NOTHING;
 
-    UPDATE payment_details
-    SET details = NEW.payment_details, customer_reference = NEW.payment_customer_reference
-    WHERE NEW.payment_version > 1 AND NEW.payment_details IS NOT NULL
-        AND payment_id = NEW.payment_payment_id AND details <> NEW.payment_details;
+        UPDATE webhooks SET state = 'done' WHERE webhook_id = NEW.rest ->> 1;
 
-    INSERT INTO operations ({_names(OPERATION.names)})
-    SELECT {_cells("operation")} WHERE NEW.operation_operation_id IS NOT NULL
-    ON CONFLICT (operation_id) DO UPDATE SET {_OPERATION_MOVING} WHERE {_OPERATION_SAME};
+        INSERT INTO reviews ({_names(REVIEW.names)})
+        SELECT {_REVIEWED} WHERE NEW.rest ->> 2 IS NOT NULL;
 
-    SELECT RAISE(ABORT, 'operation_identity: what names an operation cannot change')
-    WHERE NEW.operation_operation_id IS NOT NULL AND changes() <> 1;
-
-    -- Postings first: their transaction checks the sum and closes them.
-    INSERT INTO ledger_postings (transaction_id, line, book, amount_minor)
-    SELECT NEW.ledger_transaction_id, b.key, b.value, NEW.ledger_amounts ->> b.key
-    FROM json_each(NEW.ledger_books) AS b;
-
-    INSERT INTO ledger_transactions ({_names(_LEDGER.names)})
-    SELECT {_cells("ledger", ("books", "amounts"))} WHERE NEW.ledger_transaction_id IS NOT NULL;
-
-    INSERT INTO events ({_names(EVENT.names)})
-    SELECT {_cells("event")} WHERE NEW.event_event_id IS NOT NULL;
-
-    INSERT INTO decisions ({_names(DECISION.names)})
-    SELECT {_cells("decision")} WHERE NEW.decision_decision_id IS NOT NULL;
-
-    -- Of two answers the first stands.
-    UPDATE claims SET answer = NEW.answered_answer
-    WHERE merchant_id = NEW.answered_merchant_id AND rpc = NEW.answered_rpc
-        AND key = NEW.answered_key AND answer IS NULL;
-
-    DELETE FROM scheme_attempts WHERE attempt_id = NEW.uncounted;
-
-    INSERT INTO unit_rest ({_names(_REST)})
-    SELECT {", ".join(f"NEW.rest -> {place}" for place in range(len(_REST)))}
-    WHERE NEW.rest IS NOT NULL;
-END;
-"""
-
-_REST_TRIGGER = f"""
-CREATE TEMP TRIGGER unit_rest_insert INSTEAD OF INSERT ON unit_rest BEGIN
-    INSERT INTO webhooks (webhook_id, account_id, event_id, received_at_ns, event, attempts)
-    SELECT
-        NEW.webhook ->> 0, NEW.webhook ->> 1, NEW.webhook ->> 2, NEW.webhook ->> 3,
-        NEW.webhook ->> 4, NEW.webhook ->> 5
-    WHERE NEW.webhook ->> 0 IS NOT NULL
-    ON CONFLICT (account_id, event_id) DO NOTHING;
-
-    UPDATE webhooks SET state = 'done' WHERE webhook_id = NEW.webhook_done ->> '$';
-
-    INSERT INTO reviews ({_names(REVIEW.names)})
-    SELECT {", ".join(f"NEW.review ->> {place}" for place in range(len(REVIEW.names)))}
-    WHERE NEW.review ->> 0 IS NOT NULL;
-
-    {attempts.STATEMENTS}
-END;
-"""
+        {attempts.STATEMENTS}
+        """,
+    ),
+)
 
 
 def prepare(connection: apsw.Connection) -> None:
     """Makes the views and the triggers that take units, for this connection only."""
-    for view, columns in (("unit_batch", COLUMNS), ("unit_rest", _REST)):
+    views = {"unit_batch": COLUMNS, **{f"unit_{view}": names for view, names in _VIEWS.items()}}
+    for view, columns in views.items():
         nothing = ", ".join(f"NULL AS {name}" for name in columns)
         connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {nothing}")
-    connection.execute(_REST_TRIGGER)
-    connection.execute(_TRIGGER)
+    for number, (view, when, statements) in enumerate(_TRIGGERS):
+        connection.execute(
+            f"CREATE TEMP TRIGGER unit_part_{number} INSTEAD OF INSERT ON unit_{view} "
+            f"WHEN {when} BEGIN {statements} END"
+        )
+    parts = " ".join(
+        f"INSERT INTO unit_{view} VALUES "
+        f"({', '.join(f'NEW.{view}_{place}_{name}' for name in _VIEWS[view])});"
+        for place, view in enumerate(_PLACES)
+    )
+    # `unit` is null in the rows that only fill a statement up.
+    connection.execute(
+        "CREATE TEMP TRIGGER unit_parts INSTEAD OF INSERT ON unit_batch "
+        f"WHEN NEW.unit = 1 BEGIN {parts} END"
+    )

@@ -1,9 +1,9 @@
 """The one thread that writes to a database file, and how concurrent writes share its commits.
 
 Units are made rows by those who submit them; the thread takes all that is waiting and hands it to
-SQLite as ONE statement of many rows, which in autocommit mode is one transaction with one fsync. Nothing waits
-for a timer: a batch is whatever gathered while the one before was being written, so a lone unit is
-written at once and a thousand share a few commits.
+SQLite as ONE statement of many rows, which in autocommit mode is one transaction with one fsync.
+Nothing waits for a timer: a batch is whatever gathered while the one before was being written, so
+a lone unit is written at once and a thousand share a few commits.
 
 One statement, because a thread must take the interpreter's lock again after each: beside a busy
 event loop that costs up to a switch interval every time, however fast the statement was. The
