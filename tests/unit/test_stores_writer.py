@@ -8,8 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.contract.store_units import authorization
-from turnout.ports import ClaimTaken, StoreUnavailable, UnitOfWork
+from tests.contract.store_units import MERCHANT, authorization, make_event
+from turnout.ports import ClaimTaken, EventFilter, StoreUnavailable, UnitOfWork
 from turnout.stores.laws import RecordRefused
 from turnout.stores.sqlite import SqliteStore
 from turnout.stores.sqlite.writer import MOST_UNITS
@@ -72,6 +72,32 @@ async def test_a_culprit_costs_its_neighbours_nothing(store: SqliteStore) -> Non
     # The held job's own, and one for all 64: the neighbours committed together.
     assert store.transactions - before == 2
     assert store.units == 1 + 62
+
+
+@pytest.mark.parametrize(("reference", "amount_minor"), [("r-\ud800", 1), ("r-1", 1 << 63)])
+async def test_a_unit_that_no_column_can_hold_costs_its_neighbours_nothing(
+    store: SqliteStore, reference: str, amount_minor: int
+) -> None:
+    one, two, three = (authorization(number) for number in (1, 2, 3))
+    two.payment.merchant_reference, two.payment.amount_minor = reference, amount_minor
+    async with Held(store):
+        commits = [store.commit(unit) for unit in (one.begin, two.begin, three.begin)]
+    results = await asyncio.gather(*commits, return_exceptions=True)
+    assert [result is None for result in results] == [True, False, True]
+    assert await store.get_payment(two.payment.payment_id) is None
+    assert await store.get_payment(three.payment.payment_id) is not None
+
+
+async def test_a_unit_of_many_rows_is_all_or_nothing(store: SqliteStore) -> None:
+    """Of more rows than a statement has, and with its last row refused."""
+    begun = authorization(1)
+    many = [make_event(begun.payment, number) for number in range(1, 201)]
+    with pytest.raises(RecordRefused):
+        await store.commit(UnitOfWork(events=[*many, many[0]]))
+    before = await store.list_events(MERCHANT, EventFilter(limit=1_000))
+    await store.commit(UnitOfWork(events=many))
+    after = await store.list_events(MERCHANT, EventFilter(limit=1_000))
+    assert (before, [one.event_id for one in after]) == ([], [one.event_id for one in many])
 
 
 async def test_jobs_and_units_keep_their_order(store: SqliteStore) -> None:

@@ -160,8 +160,8 @@ def _rest(unit: UnitOfWork) -> str | None:
     """What few units hold, as JSON; None where this one holds nothing of it."""
     if not (unit.webhook_done or unit.review or unit.declined or unit.count):
         return None
-    rest = (
-        None,  # Webhooks come by themselves, see `encode_webhook`.
+    rest: tuple[Any, ...] = (
+        [],  # Webhooks come by themselves, see `encode_webhook`.
         unit.webhook_done or None,
         None if unit.review is None else REVIEW.cells(unit.review),
         [attempts.decline_cells(one) for one in unit.declined],

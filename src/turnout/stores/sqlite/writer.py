@@ -322,8 +322,10 @@ class Writer:
             self._insert(units)
         except _UNFIT as error:
             if len(units) == 1:
-                broken = isinstance(error, apsw.ConstraintError)
-                units[0].error = self._refusal(error) if broken else error
+                if isinstance(error, apsw.ConstraintError):
+                    units[0].error = self._refusal(error)
+                else:
+                    units[0].error = error
                 return
             middle = len(units) // 2
             self._halve(units[:middle])
