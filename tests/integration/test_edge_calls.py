@@ -1,5 +1,6 @@
 """JSON through a real Envoy to a real gRPC server and back."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -197,3 +198,29 @@ async def test_pages_of_the_edge(edge: Running) -> None:
     assert (status, alive) == (200, {"status": "alive"})
     async with edge.client.get(f"{edge.url}/readyz") as answer:
         assert answer.status == 200
+
+
+async def test_headers_that_http_allows_and_grpc_does_not_end_no_call(edge: Running) -> None:
+    # By hand: clients refuse to send some of them.
+    lines = [
+        b"GET /v1/payments/pay_1 HTTP/1.1",
+        b"Host: turnout",
+        b"Authorization: Bearer sk_\xd7\xf8",
+        b"Idempotency-Key: key\t1",
+        b"X-Request-Id: request-1",
+        b"a+b: 1",
+        b"~: 2",
+        b"x|y`: 3",
+        b"Connection: close",
+    ]
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.edge.port)
+    writer.write(b"\r\n".join([*lines, b"", b""]))
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200"), answer.decode("latin-1")
+    metadata = edge.seen.last.metadata
+    assert metadata["x-request-id"] == "request-1"
+    # Refused where they are read: neither key may hold a space.
+    assert metadata["authorization"] == metadata["idempotency-key"] == "not ASCII"
+    assert not {"a+b", "~", "x|y`"} & set(metadata)

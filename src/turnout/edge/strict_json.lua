@@ -250,16 +250,27 @@ local function operation_of(verb, path)
 end
 
 -- Headers that gRPC reads are the edge's to set. One that gRPC cannot parse would even spoil
--- later calls on the connection that all callers share.
+-- later calls on the connection that all callers share. HTTP allows more letters in a name, and
+-- more bytes in a value, than gRPC does, which ends such a call as INTERNAL: a name of that kind
+-- means nothing to us and goes; a value becomes one that is refused where it is read (it has a
+-- space, so it is no API key and no idempotency key).
 local function clean_headers(headers)
-  local unwanted = {}
-  for name in pairs(headers) do
-    if name:sub(-4) == "-bin" or (name:sub(1, 5) == "grpc-" and name ~= "grpc-timeout") then
-      unwanted[#unwanted + 1] = name
+  local unwanted, unreadable = {}, {}
+  for name, value in pairs(headers) do
+    if byte(name) ~= COLON then
+      local reserved = name:sub(1, 5) == "grpc-" and name ~= "grpc-timeout"
+      if reserved or name:sub(-4) == "-bin" or name:find("[^%w.-]") then
+        unwanted[#unwanted + 1] = name
+      elseif value:find("[^ -~]") then
+        unreadable[#unreadable + 1] = name
+      end
     end
   end
   for _, name in ipairs(unwanted) do
     headers:remove(name)
+  end
+  for _, name in ipairs(unreadable) do
+    headers:replace(name, "not ASCII")
   end
 end
 
