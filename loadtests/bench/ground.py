@@ -40,6 +40,9 @@ scheme_rules_in_test = false
 tiers = [["acc_stripe_main"]]
 """
 
+# Under valgrind and among busy neighbours a start takes its minute.
+_START_LIMIT_S = 120.0
+
 _salts = itertools.count(int.from_bytes(os.urandom(3), "little"))
 
 
@@ -120,7 +123,7 @@ class Ground:
         arguments = ["loadtests.bench.echo", str(self.echo_port), raw]
         self.echo = self._start("echo", arguments, self._server_cores)
         with self.channel(self.echo_port) as channel:
-            grpc.channel_ready_future(channel).result(timeout=30)
+            grpc.channel_ready_future(channel).result(timeout=_START_LIMIT_S)
 
     def _start_server(self, arguments: list[str], environ: Mapping[str, str] = {}) -> None:
         self.server = self._start("serve", arguments, self._server_cores, environ)

@@ -17,6 +17,9 @@ _LIBRARIES = (
     ("libc.so", "libc"),
     ("loop.cpython", "uvloop"),
     ("_asyncio", "asyncio"),
+    ("aiohttp", "aiohttp"),
+    ("multidict", "aiohttp"),
+    ("yarl", "aiohttp"),
 )
 
 

@@ -1,6 +1,6 @@
 """`make bench-steps`: machine instructions per call, which busy neighbours do not change.
 
-    python -m loadtests.bench.steps [--calls 300]
+    python -m loadtests.bench.steps [--calls 300] [--only instant,real]
 
 Server and echo run under valgrind's callgrind, which counts what each thread executes in user
 space. Two runs of one tree differ by a few percent at the most (how many units share a commit is
@@ -150,14 +150,8 @@ def _tool(room: Path, name: str) -> list[str]:
     ]
 
 
-def measure(calls: int) -> list[Figure]:
-    """Counts the echo and each kind of call.
-
-    Raises:
-        BenchFailed: there is no valgrind here, or a call failed.
-    """
-    if shutil.which("valgrind") is None:
-        raise BenchFailed("valgrind is not installed; `apt-get install valgrind` brings it")
+def _instant(calls: int) -> Iterator[Figure]:
+    """The echo, and each kind of call with a provider inside the process."""
     with ground(timeout_ms=_TIMEOUT_MS) as one:
         one.under = {name: _tool(one.room, name) for name in ("serve", "echo")}
         one.start_instant()
@@ -177,18 +171,41 @@ def measure(calls: int) -> list[Figure]:
             "authorize_token": server.count(one.job(AUTHORIZE, authorize_bodies(token=token))),
             "get": server.count(read_job),
         }
-    how = f"{calls} calls, {_IN_FLIGHT} in flight"
-    figures = [figure("echo_steps", echo.all / 1e3, "k", f"(a); {how}")]
+    yield figure("echo_steps", echo.all / 1e3, "k", f"(a); {calls} calls, {_IN_FLIGHT} in flight")
     for name, counted in found.items():
-        figures += told(name, counted, echo)
-    return figures
+        how = "(a)'s instructions in this call's own"
+        yield figure(f"{name}_steps_ratio", echo.all / counted.all, "ratio", how)
+        yield from told(name, counted)
 
 
-def told(name: str, counted: Counted, echo: Counted) -> list[Figure]:
-    """The figures of one kind of call: its ratio to the echo, and where its instructions go."""
-    how = "(a)'s instructions in this call's own"
+def _real(calls: int) -> Iterator[Figure]:
+    """An authorization over HTTP by each of the sandbox's providers; the sandbox is not counted."""
+    with ground(timeout_ms=_TIMEOUT_MS) as one:
+        one.under = {"serve": _tool(one.room, "serve")}
+        one.start_real()
+        server = Counting(one, one.server, calls)
+        for provider in ("adyen", "stripe"):
+            bodies = authorize_bodies(profile=f"pro_{provider}")
+            yield from told(f"authorize_{provider}", server.count(one.job(AUTHORIZE, bodies)))
+
+
+_GROUNDS = {"instant": _instant, "real": _real}
+
+
+def measure(calls: int, only: Iterable[str] = tuple(_GROUNDS)) -> list[Figure]:
+    """Counts each kind of call.
+
+    Raises:
+        BenchFailed: there is no valgrind here, or a call failed.
+    """
+    if shutil.which("valgrind") is None:
+        raise BenchFailed("valgrind is not installed; `apt-get install valgrind` brings it")
+    return [one for name in only for one in _GROUNDS[name](calls)]
+
+
+def told(name: str, counted: Counted) -> list[Figure]:
+    """Where the instructions of one kind of call go."""
     figures = [
-        figure(f"{name}_steps_ratio", echo.all / counted.all, "ratio", how),
         figure(f"{name}_steps", counted.all / 1e3, "k", "thousand instructions per call"),
         figure(f"{name}_loop_steps", counted.loop / 1e3, "k", "of it the event loop's thread"),
     ]
@@ -204,9 +221,13 @@ def main() -> int:
     """Prints the table."""
     parser = argparse.ArgumentParser(prog="loadtests.bench.steps", description=__doc__)
     parser.add_argument("--calls", type=int, default=300)
+    parser.add_argument("--only", default=",".join(_GROUNDS), help="providers, by comma")
     given = parser.parse_args()
+    only = given.only.split(",")
+    if not set(only) <= _GROUNDS.keys():
+        parser.error(f"--only takes {', '.join(_GROUNDS)}")
     try:
-        tell(measure(given.calls))
+        tell(measure(given.calls, only))
     except BenchFailed as error:
         print(f"bench-steps: {error}", file=sys.stderr)
         return 1
