@@ -179,7 +179,7 @@ def _instant(calls: int) -> Iterator[Figure]:
 
 
 def _real(calls: int) -> Iterator[Figure]:
-    """An authorization over HTTP by each of the sandbox's providers; the sandbox is not counted."""
+    """An authorization over HTTP by each provider of the sandbox, which is not counted."""
     with ground(timeout_ms=_TIMEOUT_MS) as one:
         one.under = {"serve": _tool(one.room, "serve")}
         one.start_real()

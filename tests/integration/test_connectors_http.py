@@ -8,104 +8,25 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
-import ssl
 import struct
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from aiohttp.client_proto import ResponseHandler
 
+from tests.integration.raw_server import (
+    OK,
+    RawServer,
+    answers_with,
+    http_client,
+    post,
+    raw_server,
+    unsent,
+)
 from turnout.connectors.http import BODY_MAX_BYTES, HttpClient
-from turnout.ports import HttpNotSent, HttpRequest, HttpUnknown
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-
-
-@dataclass
-class RawServer:
-    """Does exactly what a test says, byte for byte, and counts what reaches it."""
-
-    behave: Callable[[RawServer, Reader, Writer], Awaitable[None]]
-    port: int = 0
-    connections: int = 0
-    requests: list[bytes] = field(default_factory=list)
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/payments"
-
-    async def take(self, reader: Reader) -> bytes:
-        """One request, whole; empty where the other side went away."""
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return b""
-        length = 0
-        for line in head.split(b"\r\n"):
-            if line.lower().startswith(b"content-length:"):
-                length = int(line.split(b":")[1])
-        body = await reader.readexactly(length) if length else b""
-        self.requests.append(head + body)
-        self.asked.set()
-        return head + body
-
-    async def serve(self, reader: Reader, writer: Writer) -> None:
-        self.connections += 1
-        try:
-            await self.behave(self, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # The client gave up, as most of these tests make it do.
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def raw_server(
-    behave: Callable[[RawServer, Reader, Writer], Awaitable[None]],
-    tls: ssl.SSLContext | None = None,
-) -> AsyncIterator[RawServer]:
-    server = RawServer(behave)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
-    server.port = listening.sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        listening.close()
-
-
-@asynccontextmanager
-async def http_client(context: ssl.SSLContext | None = None) -> AsyncIterator[HttpClient]:
-    client = HttpClient(ssl_context=context)
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-def post(url: str, total_ms: int = 5_000, connect_ms: int = 2_000) -> HttpRequest:
-    return HttpRequest(
-        "POST", url, {"Content-Type": "application/json"}, b'{"a":1}', connect_ms, total_ms
-    )
-
-
-def answers_with(*parts: bytes) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
-    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
-        await server.take(reader)
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-
-    return behave
+from turnout.ports import HttpNotSent, HttpUnknown
 
 
 async def fate(
@@ -164,6 +85,12 @@ async def test_redirects_are_answers_and_cookies_are_forgotten() -> None:
         assert all(b"cookie" not in one.lower() for one in server.requests)
 
 
+async def test_an_interim_answer_is_not_the_answer() -> None:
+    behave = answers_with(b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n", OK)
+    async with raw_server(behave) as server, http_client() as client:
+        assert (await client.send(post(server.url))).body == b"{}"
+
+
 async def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -174,10 +101,10 @@ async def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.Monkey
 # --- surely not sent -------------------------------------------------------------------------
 
 
-async def unsent(url: str, client: HttpClient, connect_ms: int = 2_000) -> str:
-    with pytest.raises(HttpNotSent) as raised:
-        await client.send(post(url, connect_ms=connect_ms))
-    return raised.value.reason
+def idle_connections(client: HttpClient) -> list[tuple[ResponseHandler, float]]:
+    """What aiohttp keeps; nothing public tells when bytes have come on it."""
+    assert client._connector is not None
+    return [one for kept in client._connector._conns.values() for one in kept]
 
 
 async def test_a_closed_port_is_not_sent() -> None:
@@ -212,6 +139,39 @@ async def test_an_unknown_name_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_what_must_not_be_called_is_not_sent(url: str, reason: str) -> None:
     async with http_client() as client:
         assert await unsent(url, client) == reason
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\nX-Other: b", "a\r", "\u2028", "\xe9"])
+async def test_a_header_that_could_be_two_is_not_sent(value: str) -> None:
+    async with raw_server(answers_with(OK)) as server, http_client() as client:
+        request = post(server.url)
+        request.headers["X-API-Key"] = value
+        with pytest.raises(HttpNotSent) as raised:
+            await client.send(request)
+        assert (raised.value.reason, server.connections) == ("bad_header", 0)
+
+
+async def test_bytes_that_answer_nothing_are_never_taken_for_an_answer() -> None:
+    """A kept-alive connection on which more came than was asked for."""
+    more_came = asyncio.Event()
+
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        writer.write(OK)
+        await writer.drain()
+        await more_came.wait()
+        writer.write(OK)
+        await writer.drain()
+        await reader.read()
+
+    async with raw_server(behave) as server, http_client() as client:
+        assert (await client.send(post(server.url))).status == 200
+        (kept,) = [protocol for protocol, _ in idle_connections(client)]
+        more_came.set()
+        while not kept.should_close:  # noqa: ASYNC110 - nothing tells when bytes have come
+            await asyncio.sleep(0)
+        assert await unsent(server.url, client) == "connect_failed"
+        assert len(server.requests) == 1
 
 
 async def test_a_connect_that_hangs_is_not_sent() -> None:
@@ -305,6 +265,16 @@ async def test_a_slow_drip_ends_at_the_total_timeout() -> None:
     assert await fate(behave, total_ms=300) == "timeout"
 
 
+async def test_an_answer_without_length_is_not_whole_when_time_is_up() -> None:
+    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.take(reader)
+        writer.write(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"half":')
+        await writer.drain()
+        await reader.read()
+
+    assert await fate(behave, total_ms=200) == "timeout"
+
+
 async def test_an_announced_giant_is_not_read() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1 << 30)
     assert await fate(answers_with(head, b"x" * 1000)) == "oversize"
@@ -385,105 +355,3 @@ async def test_a_cancelled_wait_closes_its_connection() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
         await asyncio.wait_for(gone.wait(), 5)
-
-
-# --- TLS -------------------------------------------------------------------------------------
-
-
-@dataclass
-class Authority:
-    """A certificate authority of our own."""
-
-    folder: Path
-    key: ec.EllipticCurvePrivateKey = field(
-        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
-    )
-
-    def __post_init__(self) -> None:
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        now = datetime.now(UTC)
-        self.certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(self.key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=30))
-            .not_valid_after(now + timedelta(days=30))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
-        self.path = self.folder / "authority.pem"
-        self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-
-    def server(self, host: str, days: int) -> ssl.SSLContext:
-        """A server's context for this host, valid until so many days from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]))
-            .issuer_name(self.certificate.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=20))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-        path = self.folder / f"{host}-{days}.pem"
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
-
-
-@pytest.mark.parametrize(
-    ("host", "days", "trusted", "reason"),
-    [
-        ("localhost", 10, True, ""),
-        ("localhost", -1, True, "tls_failed"),
-        ("other.example", 10, True, "tls_failed"),
-        ("localhost", 10, False, "tls_failed"),
-    ],
-)
-async def test_tls_is_always_verified(
-    tmp_path: Path, host: str, days: int, trusted: bool, reason: str
-) -> None:
-    authority = Authority(tmp_path)
-    context = ssl.create_default_context(cafile=str(authority.path)) if trusted else None
-    served = raw_server(answers_with(OK), authority.server(host, days))
-    async with served as server, http_client(context) as client:
-        url = f"https://localhost:{server.port}/payments"
-        if reason:
-            assert await unsent(url, client) == reason
-            assert not server.requests
-        else:
-            assert (await client.send(post(url))).status == 200
-
-
-async def test_plain_http_behind_an_https_url_is_not_sent() -> None:
-    async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await writer.drain()
-
-    async with raw_server(behave) as server, http_client() as client:
-        url = f"https://localhost:{server.port}/"
-        assert await unsent(url, client) in ("tls_failed", "connect_failed")
-
-
-def test_a_context_that_verifies_nothing_is_refused() -> None:
-    loose = ssl.create_default_context()
-    loose.check_hostname = False
-    with pytest.raises(ValueError, match="host name"):
-        HttpClient(ssl_context=loose)
-    loose.verify_mode = ssl.CERT_NONE
-    with pytest.raises(ValueError, match="certificate"):
-        HttpClient(ssl_context=loose)

@@ -1,13 +1,14 @@
-"""The one way from connectors to the network: an HTTP client over aiohttp.
+"""The one way from connectors to the network: an HTTP client on aiohttp's connections.
 
 What it adds to aiohttp is a sharp answer to the only question that matters when a call fails: can
 the provider have seen it? HttpNotSent means surely not (name lookup, connect, TLS, no free
 connection); everything after a connection was there is HttpUnknown, also a kept-alive connection
 that turns out to be dead, because nothing proves that the other side closed it before it read.
 
-aiohttp repeats requests by itself when a kept-alive connection breaks, but only those with
-idempotent methods (`client.py`, IDEMPOTENT_METHODS: not POST), as RFC 9110 section 9.2.2 allows.
-A test counts the requests that arrive, so that an upgrade cannot change this unseen.
+From aiohttp come the connections (names, addresses tried side by side, TLS, the pool and its
+limits) and the parser of answers. Its session is left out: what that does for every request
+(cookies, redirects, proxies, payloads, tracing) we want none of, and it cost more than all the
+rest of a provider's call; see docs/performance.md. So nothing repeats a request in secret either.
 
 No redirects, no cookies, no proxies from the environment, no .netrc; TLS is always verified, and
 plain HTTP goes to loopback only.
@@ -19,9 +20,14 @@ import asyncio
 import ipaddress
 import ssl
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from turnout.ports import HttpNotSent, HttpRequest, HttpResponse, HttpUnknown
@@ -40,11 +46,11 @@ DNS_CACHE_S = 60
 
 # aiohttp rounds timeouts above this number of seconds up to whole seconds; ours stay exact.
 _NEVER_ROUND_S = 1e9
-_DEFAULT_HEADERS = {
-    "User-Agent": "turnout/1",
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-}
+_DEFAULT_HEADERS = (
+    "User-Agent: turnout/1\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"
+)
+# Far above any number of providers' hosts.
+_ORIGINS_MAX = 1024
 
 
 def is_loopback(host: str) -> bool:
@@ -57,9 +63,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@dataclass(slots=True, frozen=True)
+class _Target:
+    """Where a URL leads: whom to connect to, and what the request's head says of it."""
+
+    origin: URL
+    path: str
+    host: str
+
+
 @lru_cache(maxsize=1024)
-def _checked(url: str) -> URL:
-    """The URL, if it may be called at all.
+def _target(url: str) -> _Target:
+    """The URL taken apart, if it may be called at all.
 
     Raises:
         HttpNotSent: it is not a URL, or it would carry secrets in plain text over a network.
@@ -67,13 +82,54 @@ def _checked(url: str) -> URL:
     try:
         parsed = URL(url, encoded=True)
         host = parsed.raw_host
+        if not host or parsed.scheme not in ("https", "http"):
+            raise HttpNotSent("bad_url")
+        if parsed.scheme == "http" and not is_loopback(host):
+            raise HttpNotSent("plain_http_refused")
+        return _Target(parsed.origin(), parsed.raw_path_qs, parsed.host_port_subcomponent or host)
     except ValueError as error:
         raise HttpNotSent("bad_url") from error
-    if not host or parsed.scheme not in ("https", "http"):
-        raise HttpNotSent("bad_url")
-    if parsed.scheme == "http" and not is_loopback(host):
-        raise HttpNotSent("plain_http_refused")
-    return parsed
+
+
+def _head(request: HttpRequest, target: _Target) -> bytes:
+    """The request line and headers.
+
+    Raises:
+        HttpNotSent: something in it could be read as a header of its own.
+    """
+    lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
+    if request.body or request.method != "GET":
+        lines.append(f"Content-Length: {len(request.body)}\r\n")
+    text = (
+        f"{request.method} {target.path} HTTP/1.1\r\nHost: {target.host}\r\n{_DEFAULT_HEADERS}"
+        f"{''.join(lines)}\r\n"
+    )
+    # The request line, Host, three of our own, and the empty line.
+    wanted = len(lines) + 6
+    if text.count("\n") != wanted or text.count("\r") != wanted or not text.isascii():
+        raise HttpNotSent("bad_header")
+    return text.encode("ascii")
+
+
+class _Limit:
+    """Ends a call when its time is up, by closing its connection."""
+
+    __slots__ = ("_handle", "_transport", "reached")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, at: float, transport: asyncio.Transport
+    ) -> None:
+        self.reached = False
+        self._transport = transport
+        self._handle = loop.call_at(at, self._reach)
+
+    def _reach(self) -> None:
+        self.reached = True
+        self._transport.abort()
+
+    def cancel(self) -> None:
+        """Takes it away."""
+        self._handle.cancel()
 
 
 class HttpClient:
@@ -103,11 +159,12 @@ class HttpClient:
         self._connections_max = connections_max
         self._connections_per_host_max = connections_per_host_max
         self._keepalive_s = keepalive_s
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
+        self._origins: dict[URL, aiohttp.ClientRequest] = {}
 
-    def _open(self) -> aiohttp.ClientSession:
-        """The session, made inside the running loop at the first request."""
-        connector = aiohttp.TCPConnector(
+    def _open(self) -> aiohttp.TCPConnector:
+        """The connector, made inside the running loop at the first request."""
+        self._connector = aiohttp.TCPConnector(
             limit=self._connections_max,
             limit_per_host=self._connections_per_host_max,
             keepalive_timeout=self._keepalive_s,
@@ -115,91 +172,123 @@ class HttpClient:
             ssl=self._ssl,
             timeout_ceil_threshold=_NEVER_ROUND_S,
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_DEFAULT_HEADERS,
-            auto_decompress=False,
-            trust_env=False,
-            raise_for_status=False,
-        )
-        return self._session
+        return self._connector
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Sends one request and reads the whole answer; see `turnout.ports.HttpTransport`."""
-        url = _checked(request.url)
-        session = self._session or self._open()
-        total_s = request.total_timeout_ms / 1000
-        # The phase before the first byte ends a little before the whole, so that a connect that
-        # takes all the time is still told apart from an answer that does not come.
-        connect_s = min(request.connect_timeout_ms / 1000, total_s * 0.95)
-        timeout = aiohttp.ClientTimeout(
-            total=total_s, connect=connect_s, ceil_threshold=_NEVER_ROUND_S
-        )
+        target = _target(request.url)
+        head = _head(request, target)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + request.total_timeout_ms / 1000
+        connection, protocol, transport = await self._connection(request, target.origin, loop)
+        limit = _Limit(loop, until, transport)
         try:
-            response = await session.request(
-                request.method,
-                url,
-                headers=request.headers,
-                data=request.body or None,
-                allow_redirects=False,
-                timeout=timeout,
-            )
-            try:
-                body = await _read(response)
-            except BaseException:
-                response.close()
-                raise
+            transport.write(head + request.body)
+            status, headers, body = await _answer(protocol)
+            if limit.reached:
+                # An answer without a length ends with its connection, which we have closed.
+                raise HttpUnknown("timeout")
+            if transport.get_write_buffer_size() == 0:
+                # Else it was answered before it was read, and the rest would begin the next one.
+                connection.release()
+        except (HttpProcessingError, aiohttp.ClientError, aiohttp.EofStream, OSError) as error:
+            raise HttpUnknown("timeout" if limit.reached else _fate(error)) from error
+        finally:
+            limit.cancel()
+            connection.close()
+        encoding = headers.get("content-encoding", "identity")
+        if encoding not in ("identity", ""):
+            body = _inflate(body, encoding)
+        return HttpResponse(status, headers, body)
+
+    async def _connection(
+        self, request: HttpRequest, origin: URL, loop: asyncio.AbstractEventLoop
+    ) -> tuple[Connection, ResponseHandler, asyncio.Transport]:
+        """A connection with nothing on it, from the pool or new.
+
+        Raises:
+            HttpNotSent: there is none.
+        """
+        connector = self._connector or self._open()
+        to = self._origins.get(origin)
+        if to is None:
+            if len(self._origins) >= _ORIGINS_MAX:
+                self._origins.clear()
+            to = self._origins[origin] = aiohttp.ClientRequest("POST", origin, loop=loop)
+        # A connect that takes all the time is told apart from an answer that does not come.
+        connect_ms = min(request.connect_timeout_ms, int(request.total_timeout_ms * 0.95))
+        try:
+            connection = await connector.connect(to, [], _connect_timeout(connect_ms))
         except aiohttp.ClientConnectorDNSError as error:
             raise HttpNotSent("dns_failed") from error
         except aiohttp.ClientSSLError as error:
             raise HttpNotSent("tls_failed") from error
-        except aiohttp.ClientConnectorError as error:
-            raise HttpNotSent("connect_failed") from error
-        except aiohttp.ConnectionTimeoutError as error:
-            raise HttpNotSent("connect_timeout") from error
-        except aiohttp.InvalidURL as error:
-            raise HttpNotSent("bad_url") from error
         except TimeoutError as error:
-            raise HttpUnknown("timeout") from error
-        except aiohttp.ServerDisconnectedError as error:
-            raise HttpUnknown("disconnected") from error
-        except aiohttp.ClientPayloadError as error:
-            raise HttpUnknown("truncated") from error
-        except aiohttp.ClientResponseError as error:
-            raise HttpUnknown("bad_http") from error
+            raise HttpNotSent("connect_timeout") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise HttpUnknown("reset") from error
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        encoding = headers.get("content-encoding", "identity")
-        if encoding not in ("identity", ""):
-            body = _inflate(body, encoding)
-        return HttpResponse(response.status, headers, body)
+            raise HttpNotSent("connect_failed") from error
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None or protocol.should_close:
+            # It went away in the same moment, or bytes have come that answer nothing of ours.
+            connection.close()
+            raise HttpNotSent("connect_failed")
+        protocol.set_response_params(auto_decompress=False, read_until_eof=True)
+        return connection, protocol, transport
 
     async def close(self) -> None:
         """Closes all connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        connector, self._connector = self._connector, None
+        self._origins.clear()
+        if connector is not None:
+            await connector.close()
             # aiohttp closes TLS transports in the loop's next turn.
             await asyncio.sleep(0)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body as it came, never more than BODY_MAX_BYTES of it.
+@lru_cache(maxsize=256)
+def _connect_timeout(connect_ms: int) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=connect_ms / 1000, ceil_threshold=_NEVER_ROUND_S)
+
+
+def _fate(error: Exception) -> str:
+    """Why no whole answer came."""
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "truncated"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.EofStream):
+        return "disconnected"
+    return "bad_http" if isinstance(error, HttpProcessingError) else "reset"
+
+
+async def _answer(protocol: ResponseHandler) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers with names in lower case, and the body as it came.
+
+    Raises:
+        HttpUnknown: the body is larger than BODY_MAX_BYTES.
+        HttpProcessingError, aiohttp.ClientError, aiohttp.EofStream, OSError: no whole answer came.
+    """
+    message, stream = await protocol.read()
+    while 100 <= message.code < 200 and message.code != 101:
+        message, stream = await protocol.read()
+    headers = {name.lower(): value for name, value in message.headers.items()}
+    if stream.is_eof():
+        body = stream.read_nowait()
+        if len(body) > BODY_MAX_BYTES:
+            raise HttpUnknown("oversize")
+        return message.code, headers, body
+    return message.code, headers, await _read(stream, headers)
+
+
+async def _read(stream: aiohttp.StreamReader, headers: Mapping[str, str]) -> bytes:
+    """The body as it comes, never more than BODY_MAX_BYTES of it.
 
     Raises:
         HttpUnknown: it is larger.
     """
-    announced = response.content_length
-    if announced is not None and announced > BODY_MAX_BYTES:
+    announced = headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > BODY_MAX_BYTES:
         raise HttpUnknown("oversize")
-    stream = response.content
-    first = await stream.readany()
-    if not first or stream.at_eof():
-        return first
-    parts = [first]
-    size = len(first)
+    parts = []
+    size = 0
     while part := await stream.readany():
         parts.append(part)
         size += len(part)
