@@ -26,6 +26,7 @@ from loadtests.bench.libraries import library_of
 from loadtests.bench.load import Job
 from loadtests.bench.messages import authorize_bodies, get_bodies
 from loadtests.bench.parts import BenchFailed, Part, put_load
+from turnout import v1
 
 # Deadlines are wall time, and a call takes its forty times longer.
 _TIMEOUT_MS = 60_000
@@ -150,43 +151,47 @@ def _tool(room: Path, name: str) -> list[str]:
     ]
 
 
+def _echo(one: Ground, answer: v1.Payment, calls: int) -> Counted:
+    """Starts the bare server and counts it."""
+    one.start_echo(answer)
+    job = one.job(AUTHORIZE, authorize_bodies(), port=one.echo_port)
+    return Counting(one, one.echo, calls).count(job)
+
+
 def _instant(calls: int) -> Iterator[Figure]:
     """The echo, and each kind of call with a provider inside the process."""
     with ground(timeout_ms=_TIMEOUT_MS) as one:
         one.under = {name: _tool(one.room, name) for name in ("serve", "echo")}
         one.start_instant()
         first = one.payment()
-        one.start_echo(first)
         ids = one.room / "one_id"
         ids.write_text(first.payment_id, "ascii")
         token = first.payment_method.token_id
         read_job = one.job(GET, get_bodies())
         read_job.references, read_job.cycle, read_job.keyed = str(ids), True, False
-        echo = Counting(one, one.echo, calls).count(
-            one.job(AUTHORIZE, authorize_bodies(), port=one.echo_port)
-        )
+        echo = _echo(one, first, calls)
         server = Counting(one, one.server, calls)
         found = {
             "authorize_raw": server.count(one.job(AUTHORIZE, authorize_bodies())),
             "authorize_token": server.count(one.job(AUTHORIZE, authorize_bodies(token=token))),
             "get": server.count(read_job),
         }
-    yield figure("echo_steps", echo.all / 1e3, "k", f"(a); {calls} calls, {_IN_FLIGHT} in flight")
+    how = f"{calls} calls, {_IN_FLIGHT} in flight"
+    yield figure("echo_steps", echo.all / 1e3, "k", f"(a); {how}")
     for name, counted in found.items():
-        how = "(a)'s instructions in this call's own"
-        yield figure(f"{name}_steps_ratio", echo.all / counted.all, "ratio", how)
-        yield from told(name, counted)
+        yield from told(name, counted, echo)
 
 
 def _real(calls: int) -> Iterator[Figure]:
     """An authorization over HTTP by each provider of the sandbox, which is not counted."""
     with ground(timeout_ms=_TIMEOUT_MS) as one:
-        one.under = {"serve": _tool(one.room, "serve")}
+        one.under = {name: _tool(one.room, name) for name in ("serve", "echo")}
         one.start_real()
+        echo = _echo(one, one.payment("pro_adyen"), calls)
         server = Counting(one, one.server, calls)
         for provider in ("adyen", "stripe"):
-            bodies = authorize_bodies(profile=f"pro_{provider}")
-            yield from told(f"authorize_{provider}", server.count(one.job(AUTHORIZE, bodies)))
+            job = one.job(AUTHORIZE, authorize_bodies(profile=f"pro_{provider}"))
+            yield from told(f"authorize_{provider}", server.count(job), echo)
 
 
 _GROUNDS = {"instant": _instant, "real": _real}
@@ -203,9 +208,11 @@ def measure(calls: int, only: Iterable[str] = tuple(_GROUNDS)) -> list[Figure]:
     return [one for name in only for one in _GROUNDS[name](calls)]
 
 
-def told(name: str, counted: Counted) -> list[Figure]:
-    """Where the instructions of one kind of call go."""
+def told(name: str, counted: Counted, echo: Counted) -> list[Figure]:
+    """The figures of one kind of call: its ratio to the echo, and where its instructions go."""
+    how = "(a)'s instructions in this call's own"
     figures = [
+        figure(f"{name}_steps_ratio", echo.all / counted.all, "ratio", how),
         figure(f"{name}_steps", counted.all / 1e3, "k", "thousand instructions per call"),
         figure(f"{name}_loop_steps", counted.loop / 1e3, "k", "of it the event loop's thread"),
     ]
