@@ -86,6 +86,23 @@ def test_words_from_outside_cannot_open_series_without_end() -> None:
     assert other == 1_000 - 64
 
 
+def test_providers_without_end_share_one_series_for_the_rest() -> None:
+    metrics = Metrics(process=False)
+    for number in range(100):
+        metrics.payments.attempt(f"provider_{number}", "declined", 0.25)
+        metrics.payments.attempt(f"provider_{number}", "succeeded", 0.25)
+    name = "turnout_attempts_total"
+    for outcome in ("declined", "succeeded"):
+        assert sample(metrics, name, provider="provider_7", outcome=outcome) == 1
+        assert sample(metrics, name, provider="other", outcome=outcome) == 100 - 64
+    times = "turnout_provider_latency_seconds"
+    assert sample(metrics, f"{times}_count", provider="provider_7") == 2
+    assert sample(metrics, f"{times}_bucket", provider="provider_7", le="0.2") == 0
+    assert sample(metrics, f"{times}_bucket", provider="provider_7", le="0.5") == 2
+    assert sample(metrics, f"{times}_sum", provider="other") == 2 * 0.25 * (100 - 64)
+    assert len(metrics.payments._asked._known) == 2 * 64
+
+
 def test_two_processes_in_one_do_not_share_figures() -> None:
     one, two = Metrics(), Metrics()
     one.payments.payment("failed")

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 log = get_logger("turnout.calls")
 
 _NS = 1e9
+# By names of our own: a member that is looked up in its enum costs more than a call.
+_SUCCEEDED = OutcomeKind.SUCCEEDED
+_AUTHORIZE = OperationKind.AUTHORIZE
+_SENDING = OperationState.SENDING
 _NOT_ANSWERED = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.NOT_PROCESSED})
 # What is due is counted up to here; more is a backlog in any case.
 _DUE_MOST = 1_000
@@ -76,21 +80,21 @@ class Payments(Observer):
 
     def attempt(self, operation: Operation, outcome: Outcome, latency_s: float) -> None:
         """A provider was asked, and this came of it."""
-        self._figures.attempt(operation.provider, outcome.kind, latency_s)
-        if operation.kind is OperationKind.AUTHORIZE and operation.state is OperationState.SENDING:
+        kind = outcome.kind
+        self._figures.attempt(operation.provider, kind, latency_s)
+        if operation.kind is _AUTHORIZE and operation.state is _SENDING:
             # Later than that it is only asked what became of it.
-            approved = outcome.kind is OutcomeKind.SUCCEEDED
-            self._traffic.attempt(operation.account_id, approved)
+            self._traffic.attempt(operation.account_id, kind is _SUCCEEDED)
         if outcome.decline is not None:
             self._figures.declines.count(operation.provider, outcome.decline.code)
-        if outcome.kind in _NOT_ANSWERED:
+        if kind in _NOT_ANSWERED:
             log.warning(
                 "provider.not_answered",
                 payment_id=operation.payment_id,
                 operation_id=operation.operation_id,
                 kind=operation.kind,
                 account_id=operation.account_id,
-                outcome=outcome.kind,
+                outcome=kind,
                 reason=outcome.reason,
                 elapsed_ms=latency_s * 1e3,
             )
@@ -232,7 +236,7 @@ class Watch:
             )
         written = (house.store.transactions, house.vault_store.transactions)
         for store, now, before in zip(("record", "vault"), written, self._written, strict=True):
-            metrics.commits.commits.count(store, by=now - before)
+            metrics.commits.commits.add(now - before, store)
         self._written = written
         try:
             due = await house.store.due_operations(now_ns, _DUE_MOST)

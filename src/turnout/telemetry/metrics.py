@@ -136,22 +136,26 @@ class Counts(_Series):
     def __init__(
         self, name: str, doc: str, labels: Iterable[str], registry: CollectorRegistry
     ) -> None:
-        self._values: dict[tuple[str, ...], float] = {}
+        # Each in a list of one, which is found and changed with one look-up.
+        self._values: dict[tuple[str, ...], list[float]] = {}
         super().__init__(name, doc, labels, registry)
 
-    def count(self, *words: str, by: float = 1) -> None:
-        """Counts one more, or `by`."""
-        values = self._values
-        if words in values:
-            values[words] += by
-        else:
-            kept = self.allowed(words)
-            values[kept] = values.get(kept, 0.0) + by
+    def series(self, *words: str) -> list[float]:
+        """One series: its value, as a list of one that may be kept and added to."""
+        return self._values.setdefault(self.allowed(words), [0.0])
+
+    def count(self, *words: str) -> None:
+        """Counts one more."""
+        (self._values.get(words) or self.series(*words))[0] += 1
+
+    def add(self, by: float, *words: str) -> None:
+        """Counts `by` more."""
+        self.series(*words)[0] += by
 
     def collect(self) -> Iterator[Metric]:
         """See `_Series.collect`."""
         shown = CounterMetricFamily(self._name, self._doc, labels=self._labels)
-        for words, value in self._values.items():
+        for words, (value,) in self._values.items():
             shown.add_metric(words, value)
         yield shown
 
@@ -164,20 +168,16 @@ class Times(_Series):
     def __init__(
         self, name: str, doc: str, labels: Iterable[str], registry: CollectorRegistry
     ) -> None:
-        self._observed: dict[tuple[str, ...], _Observed] = {}
+        self._observed: dict[tuple[str, ...], Observed] = {}
         super().__init__(name, doc, labels, registry)
 
     def observe(self, seconds: float, *words: str) -> None:
         """Notes one duration."""
-        observed = self._observed.get(words)
-        if observed is None:
-            observed = self._observed.setdefault(self.allowed(words), _Observed())
-        observed.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-        observed.sum_s += seconds
+        (self._observed.get(words) or self.series(*words)).add(seconds)
 
-    def show(self, *words: str) -> None:
-        """Shows a series before there is anything in it."""
-        self._observed.setdefault(words, _Observed())
+    def series(self, *words: str) -> Observed:
+        """One series, which may be kept and added to; shown before there is anything in it."""
+        return self._observed.setdefault(self.allowed(words), Observed())
 
     def collect(self) -> Iterator[Metric]:
         """See `_Series.collect`."""
@@ -189,7 +189,7 @@ class Times(_Series):
         yield shown
 
 
-class _Observed:
+class Observed:
     """How many durations fell into each bucket, the last one without a bound, and their sum."""
 
     __slots__ = ("counts", "sum_s")
@@ -197,6 +197,38 @@ class _Observed:
     def __init__(self) -> None:
         self.counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self.sum_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Notes one duration."""
+        self.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+        self.sum_s += seconds
+
+
+class _Asked:
+    """What came of something that is asked of somebody, and how long it took, in one step.
+
+    For names and results from closed lists: pairs are remembered as they come.
+    """
+
+    __slots__ = ("_counts", "_known", "_times")
+
+    def __init__(self, counts: Counts, times: Times) -> None:
+        self._counts = counts
+        self._times = times
+        self._known: dict[tuple[str, str], tuple[list[float], Observed]] = {}
+
+    def note(self, name: str, result: str, seconds: float) -> None:
+        """It came to this, in this time."""
+        pair = (name, result)
+        known = self._known.get(pair)
+        if known is None:
+            known = (self._counts.series(name, result), self._times.series(name))
+            if self._counts.allowed(pair) == pair:
+                self._known[pair] = known
+        value, observed = known
+        value[0] += 1
+        observed.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+        observed.sum_s += seconds
 
 
 class PaymentFigures:
@@ -207,7 +239,7 @@ class PaymentFigures:
             "turnout_payments", "Payments that came to a status.", ["status"], registry
         )
         for status in PaymentStatus:
-            self.payments.count(status, by=0)
+            self.payments.add(0, status)
         self.attempts = Counts(
             "turnout_attempts",
             "Requests to providers, by what they came to.",
@@ -226,14 +258,16 @@ class PaymentFigures:
             ["provider"],
             registry,
         )
+        self._asked = _Asked(self.attempts, self.provider_latency)
         self.authorize_latency = Times(
             "turnout_authorize_latency_seconds",
             "One authorization: total, the providers' part, and what Turnout added.",
             ["part"],
             registry,
         )
-        for part in ("total", "provider", "added"):
-            self.authorize_latency.show(part)
+        self._total, self._provider, self._added = map(
+            self.authorize_latency.series, ("total", "provider", "added")
+        )
         self.replays = Counts(
             "turnout_idempotent_replays",
             "Repeated keys: replayed, joined the first call, or refused for another body.",
@@ -243,8 +277,7 @@ class PaymentFigures:
 
     def attempt(self, provider: str, outcome: str, latency_s: float) -> None:
         """A provider was asked, and this came of it."""
-        self.attempts.count(provider, outcome)
-        self.provider_latency.observe(latency_s, provider)
+        self._asked.note(provider, outcome, latency_s)
 
     def payment(self, status: str) -> None:
         """A payment came to a status."""
@@ -252,10 +285,10 @@ class PaymentFigures:
 
     def authorized(self, total_s: float, provider_s: float) -> None:
         """An authorization was answered: its whole time, and its providers' part of it."""
-        observe = self.authorize_latency.observe
-        observe(total_s, "total")
-        observe(provider_s, "provider")
-        observe(max(total_s - provider_s, 0.0), "added")
+        added_s = total_s - provider_s
+        self._total.add(total_s)
+        self._provider.add(provider_s)
+        self._added.add(added_s if added_s > 0.0 else 0.0)
 
 
 class CallFigures:
@@ -266,6 +299,7 @@ class CallFigures:
             "turnout_calls", "Calls that ended, by gRPC status.", ["rpc", "code"], registry
         )
         self.latency = Times("turnout_call_latency_seconds", "One call.", ["rpc"], registry)
+        self._asked = _Asked(self.calls, self.latency)
         self.in_flight = Gauge("turnout_calls_in_flight", "Calls under way.", registry=registry)
         self.refused = Counts(
             "turnout_refused_calls",
@@ -282,8 +316,7 @@ class CallFigures:
 
     def finished(self, call: EndedCall) -> None:
         """A call has ended."""
-        self.calls.count(call.rpc, call.code)
-        self.latency.observe(call.elapsed_ns / 1e9, call.rpc)
+        self._asked.note(call.rpc, call.code, call.elapsed_ns / 1e9)
 
 
 class CommitFigures:
