@@ -7,14 +7,13 @@ ever in the text.
 from __future__ import annotations
 
 import ipaddress
-import socket
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from turnout.domain.cards import CardDetails, card_errors, holds_card_number
 from turnout.domain.errors import FieldError, InvalidRequest
 from turnout.domain.money import EXPONENTS, amount_error, currency_error
 from turnout.domain.payment import Address, Customer, Initiator, PaymentDetails
+from turnout.orchestration import limits
 from turnout.orchestration.commands import (
     CaptureCommand,
     CardInput,
@@ -29,18 +28,7 @@ from turnout.orchestration.commands import (
     TokenCommand,
     TokenInput,
 )
-
-_REFERENCE_MOST = 64
-_TEXT_MOST = 500
-_SHORT_TEXT_MOST = 128
-_DESCRIPTOR_MOST = 22
-_METADATA_PAIRS_MOST = 50
-_METADATA_KEY_MOST = 40
-_METADATA_VALUE_MOST = 500
-_URL_MOST = 2_048
-_RETURN_PARAMETERS_MOST = 20
-_RETURN_PARAMETER_MOST = 4_096
-_SECOND_NS = 1_000_000_000
+from turnout.orchestration.glance import is_ipv4, month_of, surely_sound
 
 
 def check_payment(command: PaymentCommand, now_ns: int) -> None:
@@ -49,14 +37,21 @@ def check_payment(command: PaymentCommand, now_ns: int) -> None:
     Raises:
         InvalidRequest: every field that is wrong.
     """
+    if surely_sound(command, now_ns):
+        return
+    _raise(payment_errors(command, now_ns))
+
+
+def payment_errors(command: PaymentCommand, now_ns: int) -> list[FieldError]:
+    """Every field of a payment that is wrong."""
     found: list[FieldError] = []
     reference = command.merchant_reference
-    if not 1 <= len(reference) <= _REFERENCE_MOST or not reference.isprintable():
+    if not 1 <= len(reference) <= limits.REFERENCE_MOST or not reference.isprintable():
         found.append(
             FieldError(
                 "merchant_reference",
                 "MERCHANT_REFERENCE_INVALID",
-                f"send your own reference of this payment, 1 to {_REFERENCE_MOST} printable "
+                f"send your own reference of this payment, 1 to {limits.REFERENCE_MOST} printable "
                 "characters",
             )
         )
@@ -69,8 +64,7 @@ def check_payment(command: PaymentCommand, now_ns: int) -> None:
         found.append(wrong)
     if command.method is not None:
         found += _method_errors(command.method, now_ns)
-    found += _details_errors(command.details)
-    _raise(found)
+    return found + _details_errors(command.details)
 
 
 def check_confirm(command: ConfirmCommand, now_ns: int) -> None:
@@ -95,8 +89,8 @@ def check_return_parameters(parameters: dict[str, str]) -> None:
     Raises:
         InvalidRequest: there is more of it than any provider sends.
     """
-    if len(parameters) > _RETURN_PARAMETERS_MOST or any(
-        len(name) > _SHORT_TEXT_MOST or len(value) > _RETURN_PARAMETER_MOST
+    if len(parameters) > limits.RETURN_PARAMETERS_MOST or any(
+        len(name) > limits.SHORT_TEXT_MOST or len(value) > limits.RETURN_PARAMETER_MOST
         for name, value in parameters.items()
     ):
         raise InvalidRequest(
@@ -104,8 +98,9 @@ def check_return_parameters(parameters: dict[str, str]) -> None:
                 FieldError(
                     "return_parameters",
                     "RETURN_PARAMETERS_TOO_LARGE",
-                    f"at most {_RETURN_PARAMETERS_MOST} parameters of up to "
-                    f"{_RETURN_PARAMETER_MOST} characters; send those of return_url's query only",
+                    f"at most {limits.RETURN_PARAMETERS_MOST} parameters of up to "
+                    f"{limits.RETURN_PARAMETER_MOST} characters; send those of return_url's "
+                    "query only",
                 )
             ]
         )
@@ -118,7 +113,7 @@ def check_token(command: TokenCommand, now_ns: int) -> None:
         InvalidRequest: every field that is wrong.
     """
     found = _card_input_errors(command.source, now_ns, "card")
-    found += _text(command.customer_reference, "customer_reference", _SHORT_TEXT_MOST)
+    found += _text(command.customer_reference, "customer_reference", limits.SHORT_TEXT_MOST)
     _raise(found)
 
 
@@ -129,7 +124,7 @@ def check_capture(command: CaptureCommand, currency: str) -> None:
         InvalidRequest: every field that is wrong.
     """
     found = _follow_up_errors(command.amount_minor, command.currency, currency)
-    found += _text(command.merchant_reference, "merchant_reference", _REFERENCE_MOST)
+    found += _text(command.merchant_reference, "merchant_reference", limits.REFERENCE_MOST)
     _raise(found)
 
 
@@ -140,8 +135,8 @@ def check_refund(command: RefundCommand, currency: str) -> None:
         InvalidRequest: every field that is wrong.
     """
     found = _follow_up_errors(command.amount_minor, command.currency, currency)
-    found += _text(command.merchant_reference, "merchant_reference", _REFERENCE_MOST)
-    found += _text(command.description, "description", _TEXT_MOST)
+    found += _text(command.merchant_reference, "merchant_reference", limits.REFERENCE_MOST)
+    found += _text(command.description, "description", limits.TEXT_MOST)
     found += _metadata_errors(command.metadata)
     _raise(found)
 
@@ -152,7 +147,7 @@ def check_description(description: str) -> None:
     Raises:
         InvalidRequest: it is too long, or holds card data.
     """
-    _raise(_text(description, "description", _TEXT_MOST))
+    _raise(_text(description, "description", limits.TEXT_MOST))
 
 
 def check_simulation(command: SimulateCommand) -> None:
@@ -238,10 +233,12 @@ def check_resolve(command: ResolveCommand) -> None:
     found: list[FieldError] = []
     if not command.note.strip():
         found.append(FieldError("note", "NOTE_MISSING", "say how it is known"))
-    found += _text(command.note, "note", _TEXT_MOST)
-    if len(command.provider_reference) > _SHORT_TEXT_MOST:
+    found += _text(command.note, "note", limits.TEXT_MOST)
+    if len(command.provider_reference) > limits.SHORT_TEXT_MOST:
         found.append(
-            FieldError("provider_reference", "TEXT_TOO_LONG", f"at most {_SHORT_TEXT_MOST} fit")
+            FieldError(
+                "provider_reference", "TEXT_TOO_LONG", f"at most {limits.SHORT_TEXT_MOST} fit"
+            )
         )
     if not command.operation_id and command.resolution is not Resolution.RECORD_STANDS:
         found.append(
@@ -251,10 +248,9 @@ def check_resolve(command: ResolveCommand) -> None:
 
 
 def _card_input_errors(source: CardInput, now_ns: int, field: str) -> list[FieldError]:
-    today = datetime.fromtimestamp(now_ns // _SECOND_NS, UTC)
     card: CardDetails = source.card
-    found = card_errors(card, today.year, today.month, field)
-    found += _text(card.holder_name, f"{field}.holder_name", _SHORT_TEXT_MOST)
+    found = card_errors(card, *month_of(now_ns), field)
+    found += _text(card.holder_name, f"{field}.holder_name", limits.SHORT_TEXT_MOST)
     found += _country_errors(source.issuer_country, f"{field}.issuer_country")
     return found
 
@@ -269,10 +265,10 @@ def _details_errors(details: PaymentDetails) -> list[FieldError]:
     found = _customer_errors(details.customer)
     found += _address_errors(details.billing_address, "billing_address")
     found += _address_errors(details.shipping_address, "shipping_address")
-    found += _text(details.description, "description", _TEXT_MOST)
-    found += _text(details.statement_descriptor, "statement_descriptor", _DESCRIPTOR_MOST)
+    found += _text(details.description, "description", limits.TEXT_MOST)
+    found += _text(details.statement_descriptor, "statement_descriptor", limits.DESCRIPTOR_MOST)
     found += _text(
-        details.previous_network_transaction_id, "network_transaction_id", _SHORT_TEXT_MOST
+        details.previous_network_transaction_id, "network_transaction_id", limits.SHORT_TEXT_MOST
     )
     found += _metadata_errors(details.metadata)
     found += _url_errors(details.return_url)
@@ -306,8 +302,9 @@ def _customer_errors(customer: Customer) -> list[FieldError]:
     for name in ("reference", "email", "name", "phone"):
         value = getattr(customer, name)
         if value:
-            found += _text(value, f"customer.{name}", 254 if name == "email" else _SHORT_TEXT_MOST)
-    if customer.ip_address and not _is_ipv4(customer.ip_address):
+            most = limits.EMAIL_MOST if name == "email" else limits.SHORT_TEXT_MOST
+            found += _text(value, f"customer.{name}", most)
+    if customer.ip_address and not is_ipv4(customer.ip_address):
         try:
             ipaddress.ip_address(customer.ip_address)
         except ValueError:
@@ -319,16 +316,10 @@ def _customer_errors(customer: Customer) -> list[FieldError]:
     browser = customer.browser
     if browser is not None:
         for name in ("user_agent", "accept_header", "language"):
-            found += _text(getattr(browser, name), f"customer.browser.{name}", 2_048)
+            found += _text(
+                getattr(browser, name), f"customer.browser.{name}", limits.WIDE_TEXT_MOST
+            )
     return found
-
-
-def _is_ipv4(text: str) -> bool:
-    """Whether it is one in the usual spelling; `ipaddress` takes ten times as long to say so."""
-    try:
-        return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text)) == text
-    except (OSError, ValueError):
-        return False
 
 
 def _address_errors(address: Address | None, field: str) -> list[FieldError]:
@@ -338,7 +329,7 @@ def _address_errors(address: Address | None, field: str) -> list[FieldError]:
     for name in ("line1", "line2", "city", "state", "postal_code", "name", "phone"):
         value = getattr(address, name)
         if value:
-            found += _text(value, f"{field}.{name}", _SHORT_TEXT_MOST)
+            found += _text(value, f"{field}.{name}", limits.SHORT_TEXT_MOST)
     return found
 
 
@@ -367,28 +358,28 @@ def _text(value: str, field: str, most: int) -> list[FieldError]:
 def _metadata_errors(metadata: dict[str, str]) -> list[FieldError]:
     if not metadata:
         return []
-    if len(metadata) > _METADATA_PAIRS_MOST:
+    if len(metadata) > limits.METADATA_PAIRS_MOST:
         return [
             FieldError(
                 "metadata",
                 "METADATA_TOO_LARGE",
-                f"{len(metadata)} pairs; at most {_METADATA_PAIRS_MOST} are kept",
+                f"{len(metadata)} pairs; at most {limits.METADATA_PAIRS_MOST} are kept",
             )
         ]
     found: list[FieldError] = []
     for key, value in metadata.items():
-        if not 1 <= len(key) <= _METADATA_KEY_MOST:
+        if not 1 <= len(key) <= limits.METADATA_KEY_MOST:
             found.append(
                 FieldError(
                     "metadata",
                     "METADATA_KEY_INVALID",
-                    f"a key has 1 to {_METADATA_KEY_MOST} characters",
+                    f"a key has 1 to {limits.METADATA_KEY_MOST} characters",
                 )
             )
         elif holds_card_number(key):
             found.append(_pan_found("metadata"))
         else:
-            found += _text(value, f"metadata[{key!r}]", _METADATA_VALUE_MOST)
+            found += _text(value, f"metadata[{key!r}]", limits.METADATA_VALUE_MOST)
     return found
 
 
@@ -398,7 +389,7 @@ def _url_errors(url: str) -> list[FieldError]:
     wrong = FieldError(
         "return_url", "RETURN_URL_INVALID", "send an absolute http or https URL, or leave it out"
     )
-    if len(url) > _URL_MOST:
+    if len(url) > limits.URL_MOST:
         return [wrong]
     try:
         parts = urlsplit(url)
