@@ -103,9 +103,17 @@ def test_a_look_up_is_a_search_through_all_ranges(
     assert found.issuer_name in {name for width, _, name in holding if width == narrowest}
 
 
-@given(st.binary(min_size=32, max_size=32), st.binary(max_size=300))
-def test_a_requests_fingerprint_is_hmac_under_a_key_of_its_own(key: bytes, data: bytes) -> None:
-    own = hmac.digest(key, b"turnout/vault/request-fingerprint/v1", "sha256")
-    assert KeyRing([("key_1", bytes(32))], key).request_fingerprint(data) == hmac.digest(
-        own, data, "sha256"
-    )
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=300), NUMBERS)
+def test_every_fingerprint_is_hmac_under_a_key_of_its_own(
+    key: bytes, data: bytes, number: str
+) -> None:
+    ring = KeyRing([("key_1", bytes(32))], key)
+
+    def under(use: bytes, text: bytes) -> bytes:
+        own = hmac.digest(key, b"turnout/vault/" + use, "sha256")
+        return hmac.digest(own, text, "sha256")
+
+    assert ring.request_fingerprint(data) == under(b"request-fingerprint/v1", data)
+    fingerprint = ring.card_fingerprint(number)
+    assert fingerprint == under(b"card-fingerprint/v1", number.encode())
+    assert ring.credential(fingerprint) == under(b"credential/pan/v1", fingerprint)

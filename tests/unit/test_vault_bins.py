@@ -41,6 +41,22 @@ def test_the_narrowest_range_speaks() -> None:
     assert issuer("3999999999999999") == ""
 
 
+def test_a_range_may_begin_with_the_first_number_and_end_with_the_last() -> None:
+    bins = parse("0,,visa,,,First", "9,9,visa,,,Last", "99,,visa,,,Very last")
+    for number, issuer in (
+        ("0" * 12, "First"),
+        ("0" * 19, "First"),
+        ("0" + "9" * 18, "First"),
+        ("9" * 19, "Very last"),
+        ("9" * 12, "Very last"),
+        ("98" + "9" * 17, "Last"),
+    ):
+        found = bins.lookup(number)
+        assert found is not None and found.issuer_name == issuer
+    assert bins.lookup("1" + "0" * 18) is None
+    assert bins.lookup("8" + "9" * 18) is None
+
+
 def test_all_facts_are_read_and_may_be_missing() -> None:
     bins = parse("400000,400009, Visa ,DEBIT,de, Example Bank ", "51,,,,,")
     facts = BinFacts(Network.VISA, Funding.DEBIT, "DE", "Example Bank")

@@ -34,7 +34,8 @@ def make_id(prefix: str, now_ns: int, random_bytes: bytes) -> str:
         now_ns: wall-clock time, nanoseconds since the epoch.
         random_bytes: RANDOM_BYTES fresh random bytes.
     """
-    return f"{id_time(prefix, now_ns)}{random_bytes.hex()}"
+    time = ((now_ns // 1_000_000) & _MILLISECOND_MASK).to_bytes(6, "big")
+    return prefix + (time + random_bytes).hex()
 
 
 def id_time(prefix: str, now_ns: int) -> str:

@@ -82,8 +82,7 @@ class BinFile:
 
     def lookup(self, number: str) -> BinFacts | None:
         """The facts of the narrowest range that holds this number, or None."""
-        lead = int(number[:_DIGITS].ljust(_DIGITS, "0"))
-        at = bisect_right(self._starts, lead) - 1
+        at = bisect_right(self._starts, number[:_DIGITS].ljust(_DIGITS, "0")) - 1
         return self._facts[at] if at >= 0 else None
 
 
@@ -145,8 +144,11 @@ def _one_of(words: type[Network] | type[Funding], value: str, column: str, place
     return word
 
 
-def _flatten(found: list[_Range], origin: str) -> tuple[list[int], list[BinFacts | None]]:
-    """Stretches without overlap: where each begins, and what holds until the next one begins."""
+def _flatten(found: list[_Range], origin: str) -> tuple[list[str], list[BinFacts | None]]:
+    """Stretches without overlap: where each begins, and what holds until the next one begins.
+
+    Beginnings are texts of _DIGITS digits, which sort as the numbers do and are what is asked for.
+    """
     ordered = sorted(found, key=lambda one: (one.low, one.high))
     for one, following in pairwise(ordered):
         if (one.low, one.high) == (following.low, following.high):
@@ -154,7 +156,10 @@ def _flatten(found: list[_Range], origin: str) -> tuple[list[int], list[BinFacts
                 f"{origin}:{following.line}: the same range stands in line {one.line} too"
             )
     edges = sorted({edge for one in ordered for edge in (one.low, one.high + 1)})
-    starts: list[int] = []
+    if edges and edges[-1] == 10**_DIGITS:
+        # Behind the last of all numbers nothing begins.
+        edges.pop()
+    starts: list[str] = []
     facts: list[BinFacts | None] = []
     open_ranges: list[tuple[int, int, _Range]] = []
     waiting = iter(ordered)
@@ -168,6 +173,6 @@ def _flatten(found: list[_Range], origin: str) -> tuple[list[int], list[BinFacts
             heapq.heappop(open_ranges)
         here = open_ranges[0][2].facts if open_ranges else None
         if not facts or facts[-1] is not here:
-            starts.append(edge)
+            starts.append(str(edge).rjust(_DIGITS, "0"))
             facts.append(here)
     return starts, facts

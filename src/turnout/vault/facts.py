@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from turnout.domain.cards import BinFacts, CardDetails, CardFacts, Funding, Network, bin_of
 
 _N = Network
+# By names of our own: a member that is looked up in its enum costs more than a call.
+_NO_NETWORK = Network.UNKNOWN
+_NO_FUNDING = Funding.UNKNOWN
+_NOTHING = BinFacts()
 _BOTH = frozenset({_N.VISA, _N.MASTERCARD})
 
 
@@ -65,20 +69,18 @@ def facts_of(
     network it is a choice among those that the card can carry, and otherwise ignored.
     """
     file = by_file or _NOTHING
-    network = file.network if file.network is not Network.UNKNOWN else by_number
+    network = by_number if file.network is _NO_NETWORK else file.network
     wanted = hints.network
-    if wanted is not Network.UNKNOWN and plausible(wanted, by_number, file.network):
+    if wanted is not _NO_NETWORK and plausible(wanted, by_number, file.network):
         network = wanted
+    number, funding = card.number, hints.funding
     return CardFacts(
         network,
-        bin_of(card.number),
-        card.number[-4:],
+        bin_of(number),
+        number[-4:],
         card.expiry_month,
         card.expiry_year,
-        hints.funding if hints.funding is not Funding.UNKNOWN else file.funding,
+        file.funding if funding is _NO_FUNDING else funding,
         hints.issuer_country or file.issuer_country,
         file.issuer_name,
     )
-
-
-_NOTHING = BinFacts()
