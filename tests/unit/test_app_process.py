@@ -1,5 +1,6 @@
 """The process's own clock, randomness, lock and figures' words."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from turnout.app.limits import MANY_IN_FLIGHT, pace_garbage
 from turnout.app.lock import LOCK_NAME, RecordInUse, RecordLock, holder_of
 from turnout.app.process import DEFECT
 from turnout.app.system import SystemClock, SystemRandom
@@ -33,6 +35,21 @@ def test_seeds_fill_64_bits() -> None:
     seeds = [source.seed() for _ in range(500)]
     assert max(seeds) > 2**60
     assert all(0 <= seed < 2**64 for seed in seeds)
+
+
+def test_the_collector_looks_sooner_and_at_fewer_where_many_are_in_flight() -> None:
+    before = gc.get_threshold()
+    try:
+        pace_garbage(MANY_IN_FLIGHT - 1)
+        few = gc.get_threshold()
+        pace_garbage(MANY_IN_FLIGHT)
+        many = gc.get_threshold()
+    finally:
+        gc.set_threshold(*before)
+    assert many[0] < few[0]
+    # Everything is looked at after as many objects either way, and the middle-aged hardly ever.
+    assert many[0] * many[1] * many[2] == few[0] * few[1] * few[2]
+    assert many[0] * many[1] >= 1_000_000 and few[0] * few[1] >= 1_000_000
 
 
 def test_time_goes_on() -> None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from turnout.app.ends import Ends
 from turnout.app.guard import Guard, sample_lag
 from turnout.app.house import House, open_house
-from turnout.app.limits import freeze_garbage, share_fairly
+from turnout.app.limits import freeze_garbage, pace_garbage, share_fairly
 from turnout.app.process import run_process
 from turnout.app.reload import reload_config, renew_certificates
 from turnout.app.watch import CountedWebhooks, Watch
@@ -33,6 +33,7 @@ log = get_logger("turnout.app")
 # A worker that fails is a defect; it is told, and begins again after this, because payments
 # that wait for it are worse.
 _WORKER_PAUSE_S = 1.0
+_GARBAGE_PACE_S = 0.25
 # Operations of a dead process that are fenced before the door opens: more than one process can
 # have had in flight (`admission.in_flight_max`), in a quarter of a second. Only where several
 # deaths have left more than that does the rest follow while others are served.
@@ -150,6 +151,7 @@ def _start_workers(
         "reload": lambda: _reload_when_told(house, server, ends),
         "guard": guard.work,
         "lag": lambda: sample_lag(house.admission, watch.metrics),
+        "garbage": lambda: _pace_garbage(house),
     }
     return [
         asyncio.create_task(_keep_going(name, work), name=f"turnout-{name}")
@@ -186,6 +188,12 @@ async def _fence_rest(house: House, watch: Watch) -> None:
     await house.recovery.fence_rest()
     log.debug("serve.fenced", took_s=asyncio.get_running_loop().time() - begun)
     await asyncio.Event().wait()
+
+
+async def _pace_garbage(house: House) -> None:
+    while True:
+        pace_garbage(house.claims.in_flight)
+        await asyncio.sleep(_GARBAGE_PACE_S)
 
 
 async def _end(workers: list[asyncio.Task[None]]) -> None:
