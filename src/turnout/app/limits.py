@@ -15,8 +15,8 @@ SWITCH_INTERVAL_S = 0.0005
 # a circle at each call's arrival, dead at once; our own objects form none. A look walks through
 # every payment that has come since the last one and is still in flight, 40 us each, and nothing
 # else runs meanwhile: so with many in flight it looks more often and at fewer, which costs no
-# more, and with few in flight seldom, which costs less. A look at the middle-aged walks through all
-# in flight and finds next to nothing, so there is hardly one.
+# more, and with few in flight seldom, which costs less. A look at the middle-aged walks through
+# all in flight and finds next to nothing, so there is hardly one.
 GARBAGE_FEW_IN_FLIGHT = (10_000, 1_000, 10)
 GARBAGE_MANY_IN_FLIGHT = (1_000, 1_000, 100)
 MANY_IN_FLIGHT = 200
