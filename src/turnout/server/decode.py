@@ -30,6 +30,10 @@ from turnout.server import enums
 
 W = TypeVar("W")
 
+# What nearly every card has: the payer's shop does not know.
+_FUNDING_UNSAID = enums.FUNDING_WORD[v1.CARD_FUNDING_UNSPECIFIED]
+_NETWORK_UNSAID = enums.NETWORK_WORD[v1.CARD_NETWORK_UNSPECIFIED]
+
 _ASK_FOR_PAYMENT = v1.AuthorizePaymentRequest | v1.CreatePaymentRequest
 
 
@@ -37,20 +41,13 @@ def authorize(request: v1.AuthorizePaymentRequest) -> PaymentCommand:
     """AuthorizePayment; unlike CreatePayment it cannot do without a method."""
     if not request.HasField("payment_method"):
         raise required("payment_method")
-    return create(request)
+    return _payment(request, request.payment_method)
 
 
-def create(request: _ASK_FOR_PAYMENT) -> PaymentCommand:
+def create(request: v1.CreatePaymentRequest) -> PaymentCommand:
     """CreatePayment, whose request AuthorizePayment's equals field by field."""
-    # By place and not by name from here on: upb and keywords together cost a third more.
-    return PaymentCommand(
-        request.merchant_reference,
-        request.amount_minor,
-        request.currency,
-        word(enums.CAPTURE_METHOD_WORD, request.capture_method, "capture_method", "CaptureMethod"),
-        _method(request.payment_method) if request.HasField("payment_method") else None,
-        _details(request),
-        request.profile_id,
+    return _payment(
+        request, request.payment_method if request.HasField("payment_method") else None
     )
 
 
@@ -162,6 +159,19 @@ def optional_word(
     return word(table, number, field, enumeration) if number else None
 
 
+def _payment(request: _ASK_FOR_PAYMENT, method: v1.PaymentMethod | None) -> PaymentCommand:
+    # By place and not by name from here on: upb and keywords together cost a third more.
+    return PaymentCommand(
+        request.merchant_reference,
+        request.amount_minor,
+        request.currency,
+        word(enums.CAPTURE_METHOD_WORD, request.capture_method, "capture_method", "CaptureMethod"),
+        _method(method) if method is not None else None,
+        _details(request),
+        request.profile_id,
+    )
+
+
 def _details(request: _ASK_FOR_PAYMENT) -> PaymentDetails:
     has, metadata = request.HasField, request.metadata
     return PaymentDetails(
@@ -216,8 +226,12 @@ def _card(card: v1.Card, field: str) -> CardInput:
     return CardInput(
         CardDetails(card.number, card.expiry_month, card.expiry_year, card.cvc, card.holder_name),
         card.issuer_country,
-        word(enums.FUNDING_WORD, card.funding, f"{field}.funding", "CardFunding"),
-        word(enums.NETWORK_WORD, card.network, f"{field}.network", "CardNetwork"),
+        word(enums.FUNDING_WORD, card.funding, f"{field}.funding", "CardFunding")
+        if card.funding
+        else _FUNDING_UNSAID,
+        word(enums.NETWORK_WORD, card.network, f"{field}.network", "CardNetwork")
+        if card.network
+        else _NETWORK_UNSAID,
     )
 
 

@@ -43,7 +43,7 @@ def read(metadata: Iterable[tuple[str, str | bytes]] | None, random: Random) -> 
             text = value if isinstance(value, str) else value.decode("latin-1")
             found[name] = f"{found[name]}, {text}" if name in found else text
     request_id = found.get(REQUEST_ID, "")
-    if not _SANE_ID.fullmatch(request_id):
+    if not request_id or not _SANE_ID.fullmatch(request_id):
         request_id = f"req_{random.bytes(_MADE_ID_BYTES).hex()}"
     trace = parse_traceparent(found[TRACEPARENT]) if TRACEPARENT in found else None
     return Headers(
