@@ -138,9 +138,10 @@ class StandIn:
     """Every service at once: notes what it was asked, answers what it was told to.
 
     Attributes:
-        answers: stored bytes by rpc; what is not here answers the rpc's name.
+        answers: stored bytes by idempotency key or rpc; what is not here answers the rpc's name.
         raises: raised by every call where it is set.
         hold: awaited by every mutation where it is set.
+        holds: the same by idempotency key.
     """
 
     def __init__(self) -> None:
@@ -148,6 +149,7 @@ class StandIn:
         self.answers: dict[str, bytes] = {}
         self.raises: Exception | None = None
         self.hold: asyncio.Event | None = None
+        self.holds: dict[str, asyncio.Event] = {}
         self.begun = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.payments: list[Payment] = []
@@ -162,13 +164,14 @@ class StandIn:
         self.begun.set()
         if self.raises is not None:
             raise self.raises
-        if self.hold is not None:
+        hold = self.holds.get(idem.key, self.hold)
+        if hold is not None:
             try:
-                await self.hold.wait()
+                await hold.wait()
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        return self.answers.get(idem.rpc, idem.rpc.encode())
+        return self.answers.get(idem.key) or self.answers.get(idem.rpc, idem.rpc.encode())
 
     authorize = create = confirm = capture = cancel = mutate
 

@@ -64,7 +64,7 @@ async def test_every_rpc_of_the_contract_is_served(rig: Rig) -> None:
         for service in proto.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 name = f"{service.name}/{method.name}"
-                if name == "EventService/StreamEvents":
+                if method.client_streaming or method.server_streaming:
                     continue
                 if (await rig.refused(name, b"\xff", AUTH, IDEM)).code.name == "UNIMPLEMENTED":
                     raise AssertionError(f"{name} is not served")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,10 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.integration.server_face import AUTH, KEY, Refused
-from tests.unit.rig import MERCHANT, Rig, TestRandom, make_rig
+from tests.integration.server_face import AUTH, Refused
+from tests.integration.server_whole import whole
+from tests.unit.rig import Rig
 from turnout import v1
-from turnout.app.system import SystemClock
-from turnout.config.sections import Server
-from turnout.domain.accounts import ApiKey
-from turnout.server.auth import KeyRing
-from turnout.server.server import build_server
-from turnout.server.services import Services
 
 OVER = grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -67,32 +61,8 @@ class Shop:
 
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    rig = await make_rig(tmp_path)
-    services = Services(
-        rig.payments,
-        rig.refunds,
-        rig.events,
-        rig.tokens,
-        rig.webhooks,
-        rig.ledger,
-        rig.reviews,
-        rig.rulesets,
-        rig.explanations,
-        rig.replays,
-    )
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    keys = KeyRing([ApiKey("key_1", MERCHANT, digest)])
-    server = build_server(Server(port=0), services, keys, SystemClock(), TestRandom())
-    # Deadlines are told on the server's clock.
-    rig.clock.monotonic_ns = SystemClock().monotonic_ns  # type: ignore[method-assign]
-    await server.start()
-    await server.set_ready(True)
-    channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
-    try:
+    async with whole(tmp_path) as (rig, channel):
         yield Shop(rig, v1.PaymentServiceStub(channel))
-    finally:
-        await channel.close()
-        await server.drain()
 
 
 async def refused(call: Any) -> Refused:

@@ -44,6 +44,14 @@ class Server:
         least=1,
         most=1_000_000,
     )
+    max_stream_in_flight: int = option(
+        1_000,
+        "Payments of one AuthorizeStream under way at once, beyond which the server reads no more "
+        "of it, so that its caller waits. Each of them counts against `max_concurrent_rpcs`.",
+        unit="payments",
+        least=1,
+        most=1_000_000,
+    )
     default_deadline_ms: int = option(
         30_000, "Deadline of a call that names none.", unit="ms", least=100, most=600_000
     )

@@ -91,7 +91,7 @@ class Drain:
 def _draining() -> Unavailable:
     return Unavailable(
         "DRAINING",
-        "this server is going down; connect again and repeat the call, a stream after its last "
-        "cursor",
+        "this server is going down; connect again and repeat the call, or what a stream has not "
+        "answered; a stream of events goes on after its last cursor",
         retry_after_ms=_COME_AGAIN_MS,
     )

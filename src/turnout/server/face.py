@@ -71,6 +71,7 @@ class Limits:
     max_deadline_ns: int
     max_message_bytes: int
     max_calls: int
+    max_stream_in_flight: int
 
 
 class Face:
@@ -162,8 +163,8 @@ class Face:
             call.elapsed_ns = self.clock.monotonic_ns() - began_ns
             self.observer.finished(call)
 
-    async def refuse(self, call: Call, began_ns: int, context: Context, error: Exception) -> Never:
-        """Ends a call with an error; always raises grpc's AbortError."""
+    def refusal(self, call: Call, error: Exception) -> errors.Refusal:
+        """What the caller is told of an error; notes it on the call, logs what is worth it."""
         told = errors.refusal(error, call.request_id)
         call.code = told.code.name
         call.reason = told.reason
@@ -184,6 +185,11 @@ class Face:
                 reason=told.reason,
                 error=str(error),
             )
+        return told
+
+    async def refuse(self, call: Call, began_ns: int, context: Context, error: Exception) -> Never:
+        """Ends a call with an error; always raises grpc's AbortError."""
+        told = self.refusal(call, error)
         self.end(call, began_ns)
         await context.abort(
             told.code,
@@ -295,7 +301,10 @@ class Mutation(Unary, Generic[M, C]):
         face = self.face
         caller = face.caller(call, said, deadline_ns)
         key = headers.idempotency_key(said)
-        message = face.read(self._kind, raw)
+        return self.carry_out(caller, key, face.read(self._kind, raw))
+
+    def carry_out(self, caller: Caller, key: str, message: M) -> Awaitable[bytes]:
+        """Decodes, acts. Clears the message's verification code, once it has been taken over."""
         command = self._decode(message)
         if self._without_cvc is not None:
             self._without_cvc(message)

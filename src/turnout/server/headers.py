@@ -60,16 +60,24 @@ def idempotency_key(said: Headers) -> str:
     Raises:
         InvalidRequest: there is none, or it is not 1 to 255 visible ASCII characters.
     """
-    key = said.idempotency_key
+    return sound_key(said.idempotency_key, IDEMPOTENCY_KEY)
+
+
+def sound_key(key: str, field: str) -> str:
+    """A key that came in this header or field.
+
+    Raises:
+        InvalidRequest: as `idempotency_key`.
+    """
     if _KEY.fullmatch(key):
         return key
     if not key:
         reason = "IDEMPOTENCY_KEY_REQUIRED"
         text = (
-            "this call changes something and needs the header `idempotency-key`, so that it can "
-            "be repeated safely; send a fresh random value for each new request"
+            f"this call changes something and needs `{field}`, so that it can be repeated "
+            "safely; send a fresh random value for each new request"
         )
     else:
         reason = "IDEMPOTENCY_KEY_MALFORMED"
         text = "an idempotency key is 1 to 255 visible ASCII characters without spaces, sent once"
-    raise InvalidRequest([FieldError(IDEMPOTENCY_KEY, reason, text)])
+    raise InvalidRequest([FieldError(field, reason, text)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from turnout import v1
-from turnout.orchestration.commands import Caller
+from turnout.orchestration.commands import Caller, PaymentCommand
 from turnout.ports import PaymentFilter
 from turnout.server import decode, enums, pages
 from turnout.server.encode import ProtoEncoder, fill_payment
@@ -20,18 +20,22 @@ class PaymentFace:
         self._payments = payments
         self._encoder = encoder
 
+    def authorization(self, face: Face) -> Mutation[v1.AuthorizePaymentRequest, PaymentCommand]:
+        """AuthorizePayment, which a stream asks for as well."""
+        return Mutation(
+            face,
+            "AuthorizePayment",
+            v1.AuthorizePaymentRequest,
+            decode.authorize,
+            self._payments.authorize,
+            _without_cvc,
+        )
+
     def methods(self, face: Face) -> list[Unary]:
-        """What grpc may call."""
+        """What grpc may call, but for the stream."""
         does = self._payments
         return [
-            Mutation(
-                face,
-                "AuthorizePayment",
-                v1.AuthorizePaymentRequest,
-                decode.authorize,
-                does.authorize,
-                _without_cvc,
-            ),
+            self.authorization(face),
             Mutation(
                 face,
                 "CreatePayment",

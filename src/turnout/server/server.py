@@ -29,6 +29,7 @@ from turnout.server import (
     webhooks,
 )
 from turnout.server.auth import KeyRing
+from turnout.server.authorize_stream import AuthorizeStream
 from turnout.server.certificates import Certificates
 from turnout.server.drain import Drain
 from turnout.server.encode import ProtoEncoder
@@ -143,6 +144,7 @@ def build_server(
         settings.max_deadline_ms * _MS,
         settings.max_message_bytes,
         settings.max_concurrent_rpcs,
+        settings.max_stream_in_flight,
     )
     face = Face(keys, clock, random, limits, observer)
     _add_services(server, face, services)
@@ -175,10 +177,15 @@ def _options(settings: Server, reuse_port: bool) -> Sequence[tuple[str, int]]:
 
 def _add_services(server: grpc.aio.Server, face: Face, does: Services) -> None:
     encoder = ProtoEncoder()
+    paid = payments.PaymentFace(does.payments, encoder)
+    orders = AuthorizeStream(face, paid.authorization(face))
     stream = events.StreamEvents(face, does.events)
     webhook = webhooks.ReceiveProviderWebhook(face, does.webhooks)
     tables: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {
-        payments.SERVICE: handlers(payments.PaymentFace(does.payments, encoder).methods(face)),
+        payments.SERVICE: {
+            **handlers(paid.methods(face)),
+            orders.rpc: orders.handler(),
+        },
         refunds.SERVICE: handlers(refunds.RefundFace(does.refunds, encoder).methods(face)),
         events.SERVICE: {
             **handlers(events.EventFace(does.events).methods(face)),

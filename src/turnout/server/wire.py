@@ -57,6 +57,46 @@ def parse(kind: type[M], raw: bytes) -> M:
     return message
 
 
+def content(raw: bytes, number: int) -> bytes:
+    """What the bytes hold for one field of text or of a message, though the rest be unreadable.
+
+    Returns:
+        The field's last appearance that is whole; empty where there is none.
+    """
+    found = b""
+    at = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at)
+        if tag < 0:
+            break
+        wire_type = tag & 7
+        if wire_type == _VARINT:
+            _, at = _varint(raw, at)
+        elif wire_type in _WIDTH:
+            at += _WIDTH[wire_type]
+        elif wire_type == _BYTES:
+            length, at = _varint(raw, at)
+            if not 0 <= length <= len(raw) - at:
+                break
+            if tag >> 3 == number:
+                found = raw[at : at + length]
+            at += length
+        else:
+            break
+    return found
+
+
+def length_delimited(number: int, content: bytes) -> bytes:
+    """A field of text or of a message, written around bytes that nobody needs to look into."""
+    head = bytearray((number << 3 | _BYTES,))
+    length = len(content)
+    while length > 0x7F:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return bytes(head) + content
+
+
 def _first_fault(kind: type[Message], raw: bytes) -> FieldError:
     descriptor = cast(Descriptor, kind.DESCRIPTOR)
     for fault in _faults(descriptor, raw, "", 0):

@@ -183,6 +183,8 @@ from turnout.v1.types_pb2 import (
 )
 from turnout.v1.payments_pb2 import (
     AuthorizePaymentRequest as AuthorizePaymentRequest,
+    AuthorizeStreamRequest as AuthorizeStreamRequest,
+    AuthorizeStreamResponse as AuthorizeStreamResponse,
     CAPTURE_METHOD_AUTOMATIC as CAPTURE_METHOD_AUTOMATIC,
     CAPTURE_METHOD_MANUAL as CAPTURE_METHOD_MANUAL,
     CAPTURE_METHOD_UNSPECIFIED as CAPTURE_METHOD_UNSPECIFIED,

@@ -49,6 +49,11 @@ class PaymentServiceStub:
                 request_serializer=turnout_dot_v1_dot_payments__pb2.AuthorizePaymentRequest.SerializeToString,
                 response_deserializer=turnout_dot_v1_dot_payments__pb2.Payment.FromString,
                 _registered_method=True)
+        self.AuthorizeStream = channel.stream_stream(
+                '/turnout.v1.PaymentService/AuthorizeStream',
+                request_serializer=turnout_dot_v1_dot_payments__pb2.AuthorizeStreamRequest.SerializeToString,
+                response_deserializer=turnout_dot_v1_dot_payments__pb2.AuthorizeStreamResponse.FromString,
+                _registered_method=True)
         self.CreatePayment = channel.unary_unary(
                 '/turnout.v1.PaymentService/CreatePayment',
                 request_serializer=turnout_dot_v1_dot_payments__pb2.CreatePaymentRequest.SerializeToString,
@@ -103,6 +108,20 @@ class PaymentServiceServicer:
         """Creates and confirms a payment in one call. Answers with what the provider
         said, or with PROCESSING shortly before the caller's deadline. A decline
         ends in FAILED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuthorizeStream(self, request_iterator, context):
+        """AuthorizePayment for internal services with thousands of payments a second:
+        each message asks for one payment, and each gets one answer, in the order in
+        which answers become known. Keys are AuthorizePayment's own: the same
+        `idempotency_key` here and there is one payment with one answer. The server
+        stops reading while too many messages of the stream are under way. It ends
+        the stream with OK after the caller has sent the last message and all are
+        answered. Whatever has no answer when the stream ends in another way may
+        have been carried out: ask again under the same key. gRPC only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,6 +191,11 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.AuthorizePayment,
                     request_deserializer=turnout_dot_v1_dot_payments__pb2.AuthorizePaymentRequest.FromString,
                     response_serializer=turnout_dot_v1_dot_payments__pb2.Payment.SerializeToString,
+            ),
+            'AuthorizeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AuthorizeStream,
+                    request_deserializer=turnout_dot_v1_dot_payments__pb2.AuthorizeStreamRequest.FromString,
+                    response_serializer=turnout_dot_v1_dot_payments__pb2.AuthorizeStreamResponse.SerializeToString,
             ),
             'CreatePayment': grpc.unary_unary_rpc_method_handler(
                     servicer.CreatePayment,
@@ -246,6 +270,33 @@ class PaymentService:
             '/turnout.v1.PaymentService/AuthorizePayment',
             turnout_dot_v1_dot_payments__pb2.AuthorizePaymentRequest.SerializeToString,
             turnout_dot_v1_dot_payments__pb2.Payment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/turnout.v1.PaymentService/AuthorizeStream',
+            turnout_dot_v1_dot_payments__pb2.AuthorizeStreamRequest.SerializeToString,
+            turnout_dot_v1_dot_payments__pb2.AuthorizeStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

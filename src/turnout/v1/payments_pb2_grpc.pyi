@@ -48,6 +48,16 @@ class PaymentServiceStub:
     said, or with PROCESSING shortly before the caller's deadline. A decline
     ends in FAILED.
     """
+    AuthorizeStream: _grpc.StreamStreamMultiCallable[_payments_pb2.AuthorizeStreamRequest, _payments_pb2.AuthorizeStreamResponse]
+    """AuthorizePayment for internal services with thousands of payments a second:
+    each message asks for one payment, and each gets one answer, in the order in
+    which answers become known. Keys are AuthorizePayment's own: the same
+    `idempotency_key` here and there is one payment with one answer. The server
+    stops reading while too many messages of the stream are under way. It ends
+    the stream with OK after the caller has sent the last message and all are
+    answered. Whatever has no answer when the stream ends in another way may
+    have been carried out: ask again under the same key. gRPC only.
+    """
     CreatePayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.CreatePaymentRequest, _payments_pb2.Payment]
     """Creates a payment without asking any provider."""
     ConfirmPayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.ConfirmPaymentRequest, _payments_pb2.Payment]
@@ -94,6 +104,16 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     """Creates and confirms a payment in one call. Answers with what the provider
     said, or with PROCESSING shortly before the caller's deadline. A decline
     ends in FAILED.
+    """
+    AuthorizeStream: _aio.StreamStreamMultiCallable[_payments_pb2.AuthorizeStreamRequest, _payments_pb2.AuthorizeStreamResponse]  # type: ignore[assignment]
+    """AuthorizePayment for internal services with thousands of payments a second:
+    each message asks for one payment, and each gets one answer, in the order in
+    which answers become known. Keys are AuthorizePayment's own: the same
+    `idempotency_key` here and there is one payment with one answer. The server
+    stops reading while too many messages of the stream are under way. It ends
+    the stream with OK after the caller has sent the last message and all are
+    answered. Whatever has no answer when the stream ends in another way may
+    have been carried out: ask again under the same key. gRPC only.
     """
     CreatePayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.CreatePaymentRequest, _payments_pb2.Payment]  # type: ignore[assignment]
     """Creates a payment without asking any provider."""
@@ -144,6 +164,22 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates and confirms a payment in one call. Answers with what the provider
         said, or with PROCESSING shortly before the caller's deadline. A decline
         ends in FAILED.
+        """
+
+    @_abc_1.abstractmethod
+    def AuthorizeStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_payments_pb2.AuthorizeStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_payments_pb2.AuthorizeStreamResponse], _abc.AsyncIterator[_payments_pb2.AuthorizeStreamResponse]]:
+        """AuthorizePayment for internal services with thousands of payments a second:
+        each message asks for one payment, and each gets one answer, in the order in
+        which answers become known. Keys are AuthorizePayment's own: the same
+        `idempotency_key` here and there is one payment with one answer. The server
+        stops reading while too many messages of the stream are under way. It ends
+        the stream with OK after the caller has sent the last message and all are
+        answered. Whatever has no answer when the stream ends in another way may
+        have been carried out: ask again under the same key. gRPC only.
         """
 
     @_abc_1.abstractmethod
