@@ -17,6 +17,7 @@ from loadtests.bench.throughput import Plan
 
 SECTIONS: dict[str, Callable[[Plan], list[Figure]]] = {
     "instant": throughput.instant,
+    "stream": throughput.stream,
     "providers": throughput.providers,
     "edge": throughput.edge,
     "added": latency.added,

@@ -20,6 +20,7 @@ from turnout.cli.playground import free_ports, write_playground
 from turnout.config import Settings
 
 AUTHORIZE = "/turnout.v1.PaymentService/AuthorizePayment"
+AUTHORIZE_STREAM = "/turnout.v1.PaymentService/AuthorizeStream"
 GET = "/turnout.v1.PaymentService/GetPayment"
 CAPTURE = "/turnout.v1.PaymentService/CapturePayment"
 REFUND = "/turnout.v1.RefundService/CreateRefund"
@@ -166,8 +167,12 @@ class Ground:
             headers["content-type"] = "application/json"
         else:
             headers |= {"content-type": "application/grpc", "te": "trailers"}
+        job = Job("127.0.0.1", port or self.settings.server.port, headers, bodies, salt=salt())
+        if path == AUTHORIZE_STREAM:
+            job.streamed, job.connections = True, 1
+        elif not as_json:
             headers["grpc-timeout"] = "30S"
-        return Job("127.0.0.1", port or self.settings.server.port, headers, bodies, salt=salt())
+        return job
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests.bench.stats import due, intended_ns, quantile
-from loadtests.bench.wire import Connection
+from loadtests.bench.wire import Connection, OneStream
 from loadtests.references import spelled
 
 _READ_BYTES = 1 << 18
@@ -43,6 +43,7 @@ class Job:
         references: file with one reference a line, each used once (or again and again with
             `cycle`); empty makes new ones from `salt`.
         keyed: the reference is sent as idempotency key.
+        streamed: the calls of a connection are messages of one AuthorizeStream.
         in_flight: of a closed loop; 0 means open.
         rate: calls a second of an open loop.
         watch_pids: processes whose CPU time is read at both ends of the measured window.
@@ -58,6 +59,7 @@ class Job:
     references: str = ""
     cycle: bool = False
     keyed: bool = True
+    streamed: bool = False
     connections: int = 4
     in_flight: int = 0
     rate: float = 0.0
@@ -82,7 +84,11 @@ class _Socket:
         self.sock = socket.create_connection((job.host, job.port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
-        self.wire = Connection(job.headers, "idempotency-key" if job.keyed else "")
+        self.wire = (
+            OneStream(job.headers)
+            if job.streamed
+            else Connection(job.headers, "idempotency-key" if job.keyed else "")
+        )
         self.waiting: deque[tuple[int, str, bytes]] = deque()
 
     def fileno(self) -> int:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.bench.figures import Figure, figure, tell
-from loadtests.bench.ground import AUTHORIZE, GET, Ground, ground, salt
+from loadtests.bench.ground import AUTHORIZE, AUTHORIZE_STREAM, GET, Ground, ground, salt
 from loadtests.bench.libraries import library_of
 from loadtests.bench.load import Job
 from loadtests.bench.messages import authorize_bodies, get_bodies
@@ -126,7 +126,7 @@ class Counting:
 
     def count(self, job: Job) -> Counted:
         """Warms the part up with some of the job's calls, then counts the others."""
-        job.in_flight, job.connections = _IN_FLIGHT, 4
+        job.in_flight = _IN_FLIGHT
         job.warm_s, job.seconds, job.drain_s = 0.0, _LOAD_LIMIT_S, _DRAIN_LIMIT_S
         job.count = _WARM_CALLS
         put_load(job, self._one.load_cores)
@@ -174,6 +174,7 @@ def _instant(calls: int) -> Iterator[Figure]:
         found = {
             "authorize_raw": server.count(one.job(AUTHORIZE, authorize_bodies())),
             "authorize_token": server.count(one.job(AUTHORIZE, authorize_bodies(token=token))),
+            "authorize_stream": server.count(one.job(AUTHORIZE_STREAM, authorize_bodies())),
             "get": server.count(read_job),
         }
     how = f"{calls} calls, {_IN_FLIGHT} in flight"

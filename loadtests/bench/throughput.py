@@ -15,6 +15,7 @@ from loadtests.bench.figures import Figure, figure
 from loadtests.bench.ground import (
     AUTHORIZE,
     AUTHORIZE_JSON,
+    AUTHORIZE_STREAM,
     CAPTURE,
     GET,
     REFUND,
@@ -182,6 +183,40 @@ def instant(plan: Plan) -> list[Figure]:
         figures += _told(name, letters[name], runs, echo, goals.get(name))
     for name, runs in pairs.items():
         figures += _told(name, "f", runs, echo, None)
+    return figures
+
+
+def stream(plan: Plan) -> list[Figure]:
+    """Raw cards on one AuthorizeStream, against as many calls of their own."""
+    with ground() as one:
+        one.start_instant()
+        one.payment()
+
+        def call(path: str, in_flight: int) -> Seen:
+            job = closed(one.job(path, authorize_bodies()), one.server, plan, in_flight)
+            return put_load(job, one.load_cores)
+
+        kinds = {"call": AUTHORIZE, "stream": AUTHORIZE_STREAM}
+        found = rounds(
+            {
+                f"{kind}_{in_flight}": partial(call, path, in_flight)
+                for in_flight in (IN_FLIGHT, _CROWD)
+                for kind, path in kinds.items()
+            },
+            plan,
+        )
+    figures = []
+    for in_flight in (IN_FLIGHT, _CROWD):
+        streamed, called = found[f"stream_{in_flight}"], found[f"call_{in_flight}"]
+        name, how = f"stream_{in_flight}", f"{in_flight} in flight, to (b) with as many"
+        figures += [
+            figure(f"{name}_to_calls", ratio(streamed, called), "ratio", how),
+            figure(
+                f"{name}_cpu_to_calls", cpu_ratio(streamed, called), "ratio", "the same by CPU"
+            ),
+            figure(f"{name}_cpu_us", median(streamed.cpu_us), "us", "server's CPU per payment"),
+            figure(f"{name}_per_s", median(streamed.per_s), "1/s", "this machine, now"),
+        ]
     return figures
 
 

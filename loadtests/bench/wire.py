@@ -23,11 +23,15 @@ _FRAME = struct.Struct(">BHBBI")
 _SETTING = struct.Struct(">HI")
 _WORD = struct.Struct(">I")
 
-# Larger than any answer; for the connection, as large as it may be.
-_STREAM_WINDOW = 1 << 20
+# As large as it may be.
 _CONNECTION_WINDOW = 2**31 - 1
 _DEFAULT_WINDOW = 65_535
 _REPLENISH = 1 << 28
+
+# In front of each gRPC message: whether it is compressed, and its length.
+_GRPC_PREFIX = 5
+# What a message of a stream has more than its request: key, tags and lengths.
+_MOST_AROUND = 64
 
 # RFC 7541, appendix A: the names and pairs that we send.
 _STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31, "user-agent": 58}
@@ -123,7 +127,10 @@ class Connection:
         open: what each stream in flight is for.
         done: (what it was for, status, answer's first frame), for the caller to take.
         limit: how many streams the server allows at once.
+        stream_window: bytes of one answer; larger than any.
     """
+
+    stream_window = 1 << 20
 
     def __init__(self, headers: Mapping[str, str], varying: str) -> None:
         """Prepares the preface.
@@ -139,7 +146,7 @@ class Connection:
                 0,
                 0,
                 _SETTING.pack(_HEADER_TABLE_SIZE, 0)
-                + _SETTING.pack(_INITIAL_WINDOW, _STREAM_WINDOW),
+                + _SETTING.pack(_INITIAL_WINDOW, self.stream_window),
             )
             + frame(WINDOW_UPDATE, 0, 0, _WORD.pack(_CONNECTION_WINDOW - _DEFAULT_WINDOW))
         )
@@ -198,10 +205,7 @@ class Connection:
                 break
             if kind == DATA:
                 self._received += stop - at - 9
-                if stream not in self._answers:
-                    self._answers[stream] = bytes(buffer[at + 9 : stop])
-                if flags & END_STREAM:
-                    self._end(stream, self._statuses.pop(stream, -1))
+                self._data(stream, flags, bytes(buffer[at + 9 : stop]))
             elif kind == HEADERS:
                 self._headers(stream, flags, bytes(buffer[at + 9 : stop]))
             else:
@@ -211,6 +215,12 @@ class Connection:
         if self._received > _REPLENISH:
             self.out += frame(WINDOW_UPDATE, 0, 0, _WORD.pack(self._received))
             self._received = 0
+
+    def _data(self, stream: int, flags: int, payload: bytes) -> None:
+        if stream not in self._answers:
+            self._answers[stream] = payload
+        if flags & END_STREAM:
+            self._end(stream, self._statuses.pop(stream, -1))
 
     def _headers(self, stream: int, flags: int, block: bytes) -> None:
         if flags & (PADDED | PRIORITY) or not flags & END_HEADERS:
@@ -249,3 +259,78 @@ class Connection:
         elif kind == GOAWAY:
             code = _WORD.unpack_from(payload, 4)[0]
             raise ConnectionError(f"the server ends the connection, code {code}: {payload[8:]!r}")
+
+
+class OneStream(Connection):
+    """A connection with one long AuthorizeStream: each call is a message, each message an answer.
+
+    `limit` and the answers' order are as if each were a call of its own.
+    """
+
+    # Never renewed: two gigabytes of answers are more than a bench asks for.
+    stream_window = _CONNECTION_WINDOW
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        """Prepares the preface; no header varies."""
+        super().__init__(headers, "")
+        self._asked: dict[bytes, object] = {}
+        self._initial = self._left = _DEFAULT_WINDOW
+        self._incoming = bytearray()
+
+    def can_call(self, body_bytes: int) -> bool:
+        """Whether the server lets us send a message of this size now."""
+        return min(self._window, self._left) >= body_bytes + _MOST_AROUND
+
+    def call(self, about: object, body: bytes, varying: str = "") -> None:
+        """Writes one message, a gRPC message of AuthorizePayment with its key around it."""
+        key, request = varying.encode(), body[_GRPC_PREFIX:]
+        message = b"\x0a" + _varint(len(key)) + key
+        message += b"\x12" + _varint(len(request)) + request
+        if self._next == 1:
+            self._next += 2
+            self.out += frame(HEADERS, END_HEADERS, 1, self._first)
+        data = b"\x00" + _WORD.pack(len(message)) + message
+        self._window -= len(data)
+        self._left -= len(data)
+        self._asked[key] = about
+        self.out += frame(DATA, 0, 1, data)
+
+    def _data(self, stream: int, flags: int, payload: bytes) -> None:
+        incoming = self._incoming
+        incoming += payload
+        at = 0
+        while len(incoming) - at >= _GRPC_PREFIX:
+            stop = at + _GRPC_PREFIX + _WORD.unpack_from(incoming, at + 1)[0]
+            if stop > len(incoming):
+                break
+            message = bytes(incoming[at + _GRPC_PREFIX : stop])
+            key_end = 2 + message[1]
+            good = message[key_end : key_end + 1] == b"\x12"
+            about = self._asked.pop(message[2:key_end])
+            self.done.append((about, 0 if good else -1, message))
+            at = stop
+        del incoming[:at]
+
+    def _end(self, stream: int, status: int) -> None:
+        raise ConnectionError(f"the server ends the stream, status {status}")
+
+    def _control(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == SETTINGS and not flags & ACK:
+            for at in range(0, len(payload), _SETTING.size):
+                name, value = _SETTING.unpack_from(payload, at)
+                if name == _INITIAL_WINDOW:
+                    self._left += value - self._initial
+                    self._initial = value
+        elif kind == WINDOW_UPDATE and stream:
+            self._left += _WORD.unpack(payload)[0]
+        super()._control(kind, flags, stream, payload)
+
+
+def _varint(value: int) -> bytes:
+    """A length as protobuf writes it."""
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
