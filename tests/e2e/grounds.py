@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -59,6 +60,19 @@ def request(reference: str, **changes: Any) -> v1.AuthorizePaymentRequest:
         "payment_method": method(),
     }
     return v1.AuthorizePaymentRequest(**{**fields, **changes})
+
+
+async def in_flight(ground: Playground) -> int:
+    """Calls to Adyen that are under way, as the server's own figures tell."""
+    process = await asyncio.create_subprocess_exec(
+        *("curl", "-sS", f"http://127.0.0.1:{ground.settings.operations.port}/metrics"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    found = re.search(
+        rb'turnout_account_in_flight_calls\{account_id="acc_adyen_main"\} (\d+)', said
+    )
+    return int(found[1]) if found else 0
 
 
 class Merchant:

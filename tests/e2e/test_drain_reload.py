@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import re
 import signal
 from pathlib import Path
 
 import grpc
 import pytest
 
-from tests.e2e.grounds import Merchant, playground
+from tests.e2e.grounds import Merchant, in_flight, playground
 from tests.e2e.running import run
 from turnout import v1
 from turnout.cli.playground import Playground
@@ -78,19 +77,6 @@ async def test_sigterm_fails_no_payment_that_is_under_way(tmp_path: Path) -> Non
         assert {one.merchant_reference for one in payments} == {
             f"drain-{at}" for at in range(IN_FLIGHT)
         }
-
-
-async def in_flight(ground: Playground) -> int:
-    """Calls to Adyen that are under way, as the server's own figures tell."""
-    process = await asyncio.create_subprocess_exec(
-        *("curl", "-sS", f"http://127.0.0.1:{ground.settings.operations.port}/metrics"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    said, _ = await process.communicate()
-    found = re.search(
-        rb'turnout_account_in_flight_calls\{account_id="acc_adyen_main"\} (\d+)', said
-    )
-    return int(found[1]) if found else 0
 
 
 async def test_an_account_is_added_without_a_restart(tmp_path: Path) -> None:

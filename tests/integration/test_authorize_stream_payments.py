@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from tests.integration.server_face import AUTH
+from tests.integration.server_face import AUTH, KEY
 from tests.integration.server_whole import whole
 from tests.unit.rig import MERCHANT, YES, Rig, no
 from turnout import v1
@@ -39,6 +39,7 @@ class Shop:
     """A merchant who calls a whole server."""
 
     rig: Rig
+    channel: grpc.aio.Channel
     stub: Any
 
     def stream(self) -> Any:
@@ -72,7 +73,7 @@ class Shop:
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     async with whole(tmp_path) as (rig, channel):
-        yield Shop(rig, v1.PaymentServiceStub(channel))
+        yield Shop(rig, channel, v1.PaymentServiceStub(channel))
 
 
 async def send(stream: Any, key: str, asked: v1.AuthorizePaymentRequest) -> None:
@@ -198,3 +199,18 @@ async def test_admission_refuses_messages_one_by_one(shop: Shop) -> None:
     # Nothing was stored of it, so the key is as good as new.
     await send(stream, "key-1", request("order-1"))
     assert (await read(stream)).payment.status == v1.PAYMENT_STATUS_SUCCEEDED
+
+
+async def test_the_example_in_the_documents_works(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = Path(__file__).parents[2] / "docs" / "api" / "streaming.md"
+    _, _, code = document.read_text("utf-8").partition("```python\n")
+    names: dict[str, Any] = {}
+    exec(code.partition("```")[0], names)
+    orders = [request(f"order-{number}") for number in range(3)]
+    orders.append(request("wrong", amount_minor=0))
+    await names["authorize_all"](shop.channel, KEY, orders)
+    said = sorted(capsys.readouterr().out.splitlines())
+    assert said[:3] == [f"order-{number} PAYMENT_STATUS_SUCCEEDED" for number in range(3)]
+    assert said[3].startswith("wrong amount_minor")

@@ -129,3 +129,39 @@ def test_bodies_are_messages_with_any_reference_of_the_right_length() -> None:
     ((before, after),) = get_bodies()
     raw = bytes.fromhex(before) + b"p" * ID_CHARS + bytes.fromhex(after)
     assert v1.GetPaymentRequest.FromString(raw).payment_id == "p" * ID_CHARS
+
+
+def test_a_stream_s_messages_and_answers_belong_together_by_their_keys() -> None:
+    connection = wire.OneStream({":path": "/rpc", ":authority": "a"})
+    connection.out.clear()
+    request = v1.AuthorizePaymentRequest(merchant_reference="r").SerializeToString()
+    for key in ("one", "two"):
+        connection.call(key, bytes(5) + request, key)
+    sent = frames(bytes(connection.out))
+    assert [(kind, stream) for kind, _, stream, _ in sent] == [
+        (wire.HEADERS, 1), (wire.DATA, 1), (wire.DATA, 1),
+    ]  # fmt: skip
+    message = v1.AuthorizeStreamRequest.FromString(sent[2][3][5:])
+    assert (message.idempotency_key, message.request.merchant_reference) == ("two", "r")
+    answers = b""
+    for answer in (
+        v1.AuthorizeStreamResponse(idempotency_key="two", payment=v1.Payment(payment_id="p")),
+        v1.AuthorizeStreamResponse(idempotency_key="one", error={"code": 3}),
+    ):
+        raw = answer.SerializeToString()
+        answers += b"\0" + struct.pack(">I", len(raw)) + raw
+    connection.received(frame(wire.DATA, 0, 1, answers[:20]))
+    connection.received(frame(wire.DATA, 0, 1, answers[20:]))
+    assert [(about, status) for about, status, _ in connection.done] == [("two", 0), ("one", -1)]
+
+
+def test_a_stream_s_window_is_kept() -> None:
+    connection = wire.OneStream({":path": "/rpc"})
+    connection.call("one", bytes(60_000), "k")
+    assert not connection.can_call(6_000)
+    connection.received(frame(wire.WINDOW_UPDATE, 0, 0, struct.pack(">I", 10_000)))
+    assert not connection.can_call(6_000)
+    connection.received(frame(wire.SETTINGS, 0, 0, struct.pack(">HI", 4, 75_535)))
+    assert connection.can_call(6_000)
+    with pytest.raises(ConnectionError, match="ends the stream"):
+        connection.received(frame(wire.RST_STREAM, 0, 1, b"\0\0\0\x08"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from turnout import v1
 from turnout.domain.errors import InvalidRequest
-from turnout.server.wire import parse
+from turnout.server.wire import content, length_delimited, parse
 
 REQUEST = v1.AuthorizePaymentRequest(
     merchant_reference="order-1",
@@ -138,3 +138,23 @@ def _varint(value: int) -> bytes:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*out, value])
+
+
+@given(st.text(max_size=300), st.binary(max_size=300))
+def test_a_field_can_be_found_and_written_without_its_message(key: str, junk: bytes) -> None:
+    raw = v1.AuthorizeStreamRequest(
+        idempotency_key=key, request=REQUEST, timeout_ms=7
+    ).SerializeToString()
+    assert content(raw, 1).decode() == key
+    assert content(raw, 2) == RAW
+    assert content(raw, 3) == content(raw, 4) == b""
+    # Whatever stands behind a field, or is missing there, does not hide it nor raises.
+    assert content(raw + junk, 5) in junk
+    assert content(raw[:-1], 2) == RAW
+    answer = length_delimited(1, key.encode()) + length_delimited(2, RAW)
+    assert v1.AuthorizeStreamRequest.FromString(answer).request == REQUEST
+    if key:
+        assert (
+            answer
+            == v1.AuthorizeStreamRequest(idempotency_key=key, request=REQUEST).SerializeToString()
+        )

@@ -171,7 +171,8 @@ class _Conversation:
         """Until when the caller waits for an answer; never longer than for the whole stream."""
         limits = self._face.limits
         if timeout_ms < 0:
-            raise InvalidRequest([FieldError("timeout_ms", "TIMEOUT_OUT_OF_RANGE", "must not be below 0")])
+            problem = FieldError("timeout_ms", "TIMEOUT_OUT_OF_RANGE", "must not be below 0")
+            raise InvalidRequest([problem])
         wait_ns = min(timeout_ms * _MS or limits.default_deadline_ns, limits.max_deadline_ns)
         return min(began_ns + wait_ns, self._ends_ns)
 

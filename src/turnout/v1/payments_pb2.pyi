@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from turnout.v1 import methods_pb2 as _methods_pb2
+from turnout.v1 import three_d_secure_pb2 as _three_d_secure_pb2
 from turnout.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -159,34 +160,6 @@ INITIATOR_MERCHANT: Initiator.ValueType  # 2
 """The merchant, by an agreement that the payer made before."""
 Global___Initiator: _TypeAlias = Initiator  # noqa: Y015
 
-class _ThreeDSecurePreference:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ThreeDSecurePreferenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ThreeDSecurePreference.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    THREE_D_SECURE_PREFERENCE_UNSPECIFIED: _ThreeDSecurePreference.ValueType  # 0
-    """As the merchant's settings, the provider and the law decide."""
-    THREE_D_SECURE_PREFERENCE_AUTOMATIC: _ThreeDSecurePreference.ValueType  # 1
-    """Only where the issuer or the law asks for it."""
-    THREE_D_SECURE_PREFERENCE_CHALLENGE: _ThreeDSecurePreference.ValueType  # 2
-    """Ask the payer to authenticate wherever the card can."""
-    THREE_D_SECURE_PREFERENCE_EXEMPTION: _ThreeDSecurePreference.ValueType  # 3
-    """Ask for an exemption wherever one is possible."""
-
-class ThreeDSecurePreference(_ThreeDSecurePreference, metaclass=_ThreeDSecurePreferenceEnumTypeWrapper):
-    """What the merchant wants of 3-D Secure."""
-
-THREE_D_SECURE_PREFERENCE_UNSPECIFIED: ThreeDSecurePreference.ValueType  # 0
-"""As the merchant's settings, the provider and the law decide."""
-THREE_D_SECURE_PREFERENCE_AUTOMATIC: ThreeDSecurePreference.ValueType  # 1
-"""Only where the issuer or the law asks for it."""
-THREE_D_SECURE_PREFERENCE_CHALLENGE: ThreeDSecurePreference.ValueType  # 2
-"""Ask the payer to authenticate wherever the card can."""
-THREE_D_SECURE_PREFERENCE_EXEMPTION: ThreeDSecurePreference.ValueType  # 3
-"""Ask for an exemption wherever one is possible."""
-Global___ThreeDSecurePreference: _TypeAlias = ThreeDSecurePreference  # noqa: Y015
-
 class _Channel:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -222,66 +195,6 @@ CHANNEL_PAY_BY_LINK: Channel.ValueType  # 4
 CHANNEL_IN_PERSON: Channel.ValueType  # 5
 """At a counter or a terminal."""
 Global___Channel: _TypeAlias = Channel  # noqa: Y015
-
-class _ThreeDSecureState:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ThreeDSecureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ThreeDSecureState.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    THREE_D_SECURE_STATE_UNSPECIFIED: _ThreeDSecureState.ValueType  # 0
-    """Not known."""
-    THREE_D_SECURE_STATE_NONE: _ThreeDSecureState.ValueType  # 1
-    """It was not tried."""
-    THREE_D_SECURE_STATE_ATTEMPTED: _ThreeDSecureState.ValueType  # 2
-    """It was tried, and the issuer or the card could not take part."""
-    THREE_D_SECURE_STATE_AUTHENTICATED: _ThreeDSecureState.ValueType  # 3
-    """The payer was authenticated."""
-    THREE_D_SECURE_STATE_FAILED: _ThreeDSecureState.ValueType  # 4
-    """The payer was not authenticated."""
-    THREE_D_SECURE_STATE_EXEMPTED: _ThreeDSecureState.ValueType  # 5
-    """An exemption was granted."""
-
-class ThreeDSecureState(_ThreeDSecureState, metaclass=_ThreeDSecureStateEnumTypeWrapper):
-    """What came of 3-D Secure before the payment reached Turnout."""
-
-THREE_D_SECURE_STATE_UNSPECIFIED: ThreeDSecureState.ValueType  # 0
-"""Not known."""
-THREE_D_SECURE_STATE_NONE: ThreeDSecureState.ValueType  # 1
-"""It was not tried."""
-THREE_D_SECURE_STATE_ATTEMPTED: ThreeDSecureState.ValueType  # 2
-"""It was tried, and the issuer or the card could not take part."""
-THREE_D_SECURE_STATE_AUTHENTICATED: ThreeDSecureState.ValueType  # 3
-"""The payer was authenticated."""
-THREE_D_SECURE_STATE_FAILED: ThreeDSecureState.ValueType  # 4
-"""The payer was not authenticated."""
-THREE_D_SECURE_STATE_EXEMPTED: ThreeDSecureState.ValueType  # 5
-"""An exemption was granted."""
-Global___ThreeDSecureState: _TypeAlias = ThreeDSecureState  # noqa: Y015
-
-@_typing.final
-class ThreeDSecure(_message.Message):
-    """What the merchant wants of 3-D Secure for one payment. Results of an
-    authentication that was made elsewhere will join.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PREFERENCE_FIELD_NUMBER: _builtins.int
-    preference: Global___ThreeDSecurePreference.ValueType
-    """The wish; the issuer may decide otherwise."""
-    def __init__(
-        self,
-        *,
-        preference: Global___ThreeDSecurePreference.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["preference", b"preference"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ThreeDSecure: _TypeAlias = ThreeDSecure  # noqa: Y015
 
 @_typing.final
 class Payment(_message.Message):
@@ -417,7 +330,7 @@ class Payment(_message.Message):
     """Whether it is one of a series that the payer agreed to, as the merchant
     told; absent where nothing was said.
     """
-    three_ds: Global___ThreeDSecureState.ValueType
+    three_ds: _three_d_secure_pb2.ThreeDSecureState.ValueType
     """What came of 3-D Secure before, as the merchant told."""
     risk_score: _builtins.int
     """The merchant's own estimate of the risk, 0 to 100; absent where nothing was
@@ -526,7 +439,7 @@ class Payment(_message.Message):
         version: _builtins.int = ...,
         channel: Global___Channel.ValueType = ...,
         recurring: _builtins.bool | None = ...,
-        three_ds: Global___ThreeDSecureState.ValueType = ...,
+        three_ds: _three_d_secure_pb2.ThreeDSecureState.ValueType = ...,
         risk_score: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "billing_address", b"billing_address", "cancellation", b"cancellation", "capture_before", b"capture_before", "created_at", b"created_at", "customer", b"customer", "decision", b"decision", "decline", b"decline", "next_action", b"next_action", "payment_method", b"payment_method", "recurring", b"recurring", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "updated_at", b"updated_at"]  # noqa: Y015
@@ -624,7 +537,7 @@ class AuthorizePaymentRequest(_message.Message):
     """Whether it is one of a series that the payer agreed to. Leave it out where
     it is not known. Routing rules may ask for it.
     """
-    three_ds: Global___ThreeDSecureState.ValueType
+    three_ds: _three_d_secure_pb2.ThreeDSecureState.ValueType
     """What came of 3-D Secure before. Routing rules may ask for it; providers are
     not told.
     """
@@ -655,7 +568,7 @@ class AuthorizePaymentRequest(_message.Message):
         """
 
     @_builtins.property
-    def three_d_secure(self) -> Global___ThreeDSecure:
+    def three_d_secure(self) -> _three_d_secure_pb2.ThreeDSecure:
         """What the merchant wants of 3-D Secure."""
 
     def __init__(
@@ -676,10 +589,10 @@ class AuthorizePaymentRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         return_url: _builtins.str = ...,
         network_transaction_id: _builtins.str = ...,
-        three_d_secure: Global___ThreeDSecure | None = ...,
+        three_d_secure: _three_d_secure_pb2.ThreeDSecure | None = ...,
         channel: Global___Channel.ValueType = ...,
         recurring: _builtins.bool | None = ...,
-        three_ds: Global___ThreeDSecureState.ValueType = ...,
+        three_ds: _three_d_secure_pb2.ThreeDSecureState.ValueType = ...,
         risk_score: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "billing_address", b"billing_address", "customer", b"customer", "payment_method", b"payment_method", "recurring", b"recurring", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "three_d_secure", b"three_d_secure"]  # noqa: Y015
@@ -848,7 +761,7 @@ class CreatePaymentRequest(_message.Message):
     """Whether it is one of a series that the payer agreed to. Leave it out where
     it is not known. Routing rules may ask for it.
     """
-    three_ds: Global___ThreeDSecureState.ValueType
+    three_ds: _three_d_secure_pb2.ThreeDSecureState.ValueType
     """What came of 3-D Secure before. Routing rules may ask for it; providers are
     not told.
     """
@@ -881,7 +794,7 @@ class CreatePaymentRequest(_message.Message):
         """
 
     @_builtins.property
-    def three_d_secure(self) -> Global___ThreeDSecure:
+    def three_d_secure(self) -> _three_d_secure_pb2.ThreeDSecure:
         """What the merchant wants of 3-D Secure."""
 
     def __init__(
@@ -902,10 +815,10 @@ class CreatePaymentRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         return_url: _builtins.str = ...,
         network_transaction_id: _builtins.str = ...,
-        three_d_secure: Global___ThreeDSecure | None = ...,
+        three_d_secure: _three_d_secure_pb2.ThreeDSecure | None = ...,
         channel: Global___Channel.ValueType = ...,
         recurring: _builtins.bool | None = ...,
-        three_ds: Global___ThreeDSecureState.ValueType = ...,
+        three_ds: _three_d_secure_pb2.ThreeDSecureState.ValueType = ...,
         risk_score: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_recurring", b"_recurring", "_risk_score", b"_risk_score", "billing_address", b"billing_address", "customer", b"customer", "payment_method", b"payment_method", "recurring", b"recurring", "risk_score", b"risk_score", "shipping_address", b"shipping_address", "three_d_secure", b"three_d_secure"]  # noqa: Y015
@@ -955,7 +868,7 @@ class ConfirmPaymentRequest(_message.Message):
         """Address on the card's account."""
 
     @_builtins.property
-    def three_d_secure(self) -> Global___ThreeDSecure:
+    def three_d_secure(self) -> _three_d_secure_pb2.ThreeDSecure:
         """What the merchant wants of 3-D Secure."""
 
     def __init__(
@@ -966,7 +879,7 @@ class ConfirmPaymentRequest(_message.Message):
         return_url: _builtins.str = ...,
         customer: _types_pb2.Customer | None = ...,
         billing_address: _types_pb2.Address | None = ...,
-        three_d_secure: Global___ThreeDSecure | None = ...,
+        three_d_secure: _three_d_secure_pb2.ThreeDSecure | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["billing_address", b"billing_address", "customer", b"customer", "payment_method", b"payment_method", "three_d_secure", b"three_d_secure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from turnout.v1 import methods_pb2 as _methods_pb2
 from turnout.v1 import payments_pb2 as _payments_pb2
 from turnout.v1 import rules_pb2 as _rules_pb2
+from turnout.v1 import three_d_secure_pb2 as _three_d_secure_pb2
 from turnout.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -651,7 +652,7 @@ class RoutingFacts(_message.Message):
     """Where the payer would pay."""
     recurring: _builtins.bool
     """Whether it would be one of a series that the payer agreed to."""
-    three_ds: _payments_pb2.ThreeDSecureState.ValueType
+    three_ds: _three_d_secure_pb2.ThreeDSecureState.ValueType
     """What 3-D Secure would have come to before."""
     risk_score: _builtins.int
     """The merchant's own estimate of its risk, 0 to 100."""
@@ -672,7 +673,7 @@ class RoutingFacts(_message.Message):
         billing_country: _builtins.str = ...,
         channel: _payments_pb2.Channel.ValueType = ...,
         recurring: _builtins.bool | None = ...,
-        three_ds: _payments_pb2.ThreeDSecureState.ValueType = ...,
+        three_ds: _three_d_secure_pb2.ThreeDSecureState.ValueType = ...,
         risk_score: _builtins.int | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
