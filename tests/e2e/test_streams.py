@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import grpc
+import pytest
 
 from tests.e2e.grounds import Merchant, in_flight, playground, request
 from turnout import v1
@@ -68,6 +69,7 @@ async def test_payments_of_a_caller_that_dies_end_in_the_record(tmp_path: Path) 
         answers = {}
         for _ in range(COUNT):
             answer = await stream.read()
+            assert isinstance(answer, v1.AuthorizeStreamResponse)
             answers[answer.idempotency_key] = answer.payment
         assert answers["key-0"] == first
         assert {one.payment_id for one in answers.values()} == {one.payment_id for one in settled}
@@ -86,13 +88,11 @@ async def test_a_server_that_is_told_to_stop_answers_all_that_it_has_read(tmp_pa
                 await asyncio.sleep(0.02)
         ground.child("serve").signal(signal.SIGTERM)
         answered = set()
-        try:
-            while (answer := await stream.read()) is not grpc.aio.EOF:
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            while isinstance(answer := await stream.read(), v1.AuthorizeStreamResponse):
                 assert answer.payment.status == v1.PAYMENT_STATUS_SUCCEEDED
                 answered.add(answer.idempotency_key)
-        except grpc.aio.AioRpcError as error:
-            ended = error.code()
-        assert ended is grpc.StatusCode.UNAVAILABLE
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
         assert answered == {f"key-{at}" for at in range(COUNT)}
         assert await ground.child("serve").wait() == 0
         assert not [line for _, line in ground.log if "left_in_flight" in line]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import grpc
@@ -103,6 +103,11 @@ class Payments(v1.PaymentServiceServicer):
     ) -> v1.ListPaymentsResponse:
         self._seen.note(request, context)
         return v1.ListPaymentsResponse(payments=[whole_payment("pay_1"), v1.Payment()])
+
+    def AuthorizeStream(  # noqa: N802
+        self, request_iterator: Any, context: Any
+    ) -> NoReturn:
+        raise AssertionError("the edge lets no caller's stream through")
 
     CreatePayment = AuthorizePayment
     ConfirmPayment = GetPayment

@@ -178,10 +178,10 @@ async def test_every_message_has_one_answer_of_its_own_in_any_order(rig: Rig, se
         kind = random.choice(("payment", "payment", "payment", "FIELD_REQUIRED", "UNKNOWN_FIELD"))
         sent[key] = kind
         if kind == "payment":
-            answer = v1.Payment(
+            payment = v1.Payment(
                 payment_id=f"pay_{number}", description="x" * random.randrange(300)
             )
-            rig.stand_in.answers[key] = answer.SerializeToString()
+            rig.stand_in.answers[key] = payment.SerializeToString()
             rig.stand_in.holds[key] = asyncio.Event()
             messages += [(key, message(key))] * random.choice((1, 1, 1, 2))
         elif kind == "FIELD_REQUIRED":

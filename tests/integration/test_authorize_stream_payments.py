@@ -90,7 +90,7 @@ async def read(stream: Any) -> v1.AuthorizeStreamResponse:
 def reason(answer: v1.AuthorizeStreamResponse) -> str:
     info = error_details_pb2.ErrorInfo()
     answer.error.details[0].Unpack(info)
-    return info.reason
+    return str(info.reason)
 
 
 async def test_a_key_is_one_payment_and_one_answer_on_streams_and_in_calls(shop: Shop) -> None:
