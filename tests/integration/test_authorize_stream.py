@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from random import Random
 from typing import Any
+from unittest.mock import Mock
 
 import grpc
 import pytest
-import structlog
 from google.rpc import error_details_pb2
 
 from tests.integration.server_face import AUTH, Refused, Rig, running
@@ -18,6 +18,7 @@ from turnout import v1
 from turnout.config.sections import Server
 from turnout.domain import errors as domain
 from turnout.domain.accounts import ApiKey
+from turnout.server import face
 from turnout.server.face import FOR_EVER_NS
 
 RPC = "/turnout.v1.PaymentService/AuthorizeStream"
@@ -249,14 +250,19 @@ async def test_an_error_has_the_details_of_the_call_s_status(rig: Rig, error: Ex
     assert b"secret" not in answer.SerializeToString()
 
 
-async def test_a_defect_is_logged(rig: Rig) -> None:
+async def test_a_defect_is_logged(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Mock()
+    monkeypatch.setattr(face, "_log", log)
     rig.stand_in.raises = RuntimeError("secret inner state")
     stream = Stream(rig, AUTH, ("x-request-id", "mine"))
-    with structlog.testing.capture_logs() as logs:
-        await stream.send(message("key-1"))
-        assert Told(await stream.read()).code == "INTERNAL"
-    (entry,) = [one for one in logs if one["event"] == "call_failed"]
-    assert (entry["request_id"], entry["rpc"]) == ("mine/1", "AuthorizePayment")
+    await stream.send(message("key-1"))
+    assert Told(await stream.read()).code == "INTERNAL"
+    ((event,), said) = log.error.call_args
+    assert (event, said["request_id"], said["rpc"]) == (
+        "call_failed",
+        "mine/1",
+        "AuthorizePayment",
+    )
 
 
 NOT_UTF8 = v1.AuthorizePaymentRequest(merchant_reference="##").SerializeToString()
