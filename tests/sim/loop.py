@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from asyncio.futures import _set_result_unless_cancelled  # type: ignore[attr-defined]
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
@@ -18,6 +19,8 @@ from typing import Any
 # Which process a task belongs to, and in which part of it; children and timers inherit both.
 PROCESS: contextvars.ContextVar[Any] = contextvars.ContextVar("process", default=None)
 ROLE: contextvars.ContextVar[str] = contextvars.ContextVar("role", default="world")
+# For what only wakes a sleeper (`asyncio.sleep`): whoever wakes has a context of his own.
+_BARE = contextvars.Context()
 
 
 class Stuck(Exception):
@@ -28,38 +31,28 @@ class SimTask(asyncio.Task[Any]):
     """A task that knows whose it is, so that a crash can end it."""
 
     process: Any = None
-    number: int = 0
 
 
-class SimTimer:
-    """A callback to come at its time."""
+class SimTimer(list[Any]):
+    """A callback to come at its time: when, its number, what, with which arguments, in which context.
 
-    __slots__ = ("args", "callback", "context", "when_s")
+    A list, because the heap compares and makes those without a call into Python.
+    """
 
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        context: contextvars.Context | None,
-        when_s: float,
-    ) -> None:
-        self.callback: Callable[..., object] | None = callback
-        self.args = args
-        self.context = context if context is not None else copy_context()
-        self.when_s = when_s
+    __slots__ = ()
 
     def cancel(self) -> None:
         """It is skipped when its turn comes."""
-        self.callback = None
-        self.args = ()
+        self[2:] = None, (), None
 
     def cancelled(self) -> bool:
         """Whether it will be skipped."""
-        return self.callback is None
+        return self[2] is None
 
     def when(self) -> float:
         """The moment that it is set to."""
-        return self.when_s
+        when_s: float = self[0]
+        return when_s
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -72,9 +65,10 @@ class SimLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.now_s = 0.0
         self.steps = 0
-        self.tasks_made = 0
         self._sequence = 0
-        self._timers: list[tuple[float, int, SimTimer]] = []
+        self._timers: list[SimTimer] = []
+        self._tasks: list[SimTask] = []
+        self._tasks_most = 256
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...], Any]] = deque()
 
     def time(self) -> float:
@@ -98,9 +92,11 @@ class SimLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> SimTimer:
         """See `AbstractEventLoop.call_at`."""
-        timer = SimTimer(callback, args, context, when)
         self._sequence += 1
-        heappush(self._timers, (when, self._sequence, timer))
+        if context is None and callback is not _set_result_unless_cancelled:
+            context = copy_context()
+        timer = SimTimer((when, self._sequence, callback, args, context))
+        heappush(self._timers, timer)
         return timer
 
     def call_later(  # type: ignore[override]
@@ -111,10 +107,11 @@ class SimLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> SimTimer:
         """See `AbstractEventLoop.call_later`."""
-        when = self.now_s + delay
-        timer = SimTimer(callback, args, context, when)
         self._sequence += 1
-        heappush(self._timers, (when, self._sequence, timer))
+        if context is None and callback is not _set_result_unless_cancelled:
+            context = copy_context()
+        timer = SimTimer((self.now_s + delay, self._sequence, callback, args, context))
+        heappush(self._timers, timer)
         return timer
 
     def create_task(
@@ -125,35 +122,71 @@ class SimLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> SimTask:
         """See `AbstractEventLoop.create_task`; a dead process makes none that live."""
-        self.tasks_made += 1
         process = PROCESS.get() if context is None else context.get(PROCESS)
         # One name for all: asyncio would count on from one world to the next.
         task = SimTask(coro, loop=self, name="sim", context=context)
-        task.process, task.number = process, self.tasks_made
         if process is not None:
-            process.owns(task)
+            task.process = process
+            if not process.alive:
+                task.cancel()
+        tasks = self._tasks
+        tasks.append(task)
+        if len(tasks) > self._tasks_most:
+            self.forget_done()
         return task
+
+    def forget_done(self) -> None:
+        """Lets go of tasks that are done, so that what nobody awaited is reported."""
+        self._tasks = [one for one in self._tasks if not one.done()]
+        self._tasks_most = 2 * len(self._tasks) + 64
+
+    def cancel_tasks_of(self, process: object) -> None:
+        """Ends all that a process was doing, in the order in which it began."""
+        for task in [one for one in self._tasks if one.process is process]:
+            task.cancel()
 
     def forget_timers(self, callback: Callable[..., object]) -> None:
         """Takes back every timer that would call this."""
-        for _, _, timer in self._timers:
-            if timer.callback == callback:
+        for timer in self._timers:
+            if timer[2] == callback:
                 timer.cancel()
 
     def _run_once(self) -> None:
-        """Runs all that is ready, and what that makes ready, up to the next moment."""
-        ready, timers = self._ready, self._timers
-        if not ready:
-            while timers and timers[0][2].callback is None:
-                heappop(timers)
+        """Runs until somebody stops the loop: moment after moment, and all that each makes ready."""
+        timers = self._timers
+        self._run_ready()
+        while not self._stopping:  # type: ignore[attr-defined]
             if not timers:
                 raise Stuck
-            self.now_s = max(self.now_s, timers[0][0])
-        now_s = self.now_s
-        while timers and timers[0][0] <= now_s:
-            timer = heappop(timers)[2]
-            if timer.callback is not None:
-                ready.append((timer.callback, timer.args, timer.context))
+            when_s, _, callback, args, context = heappop(timers)
+            if callback is None:
+                continue
+            if when_s > self.now_s:
+                self.now_s = when_s
+            if timers and timers[0][0] <= self.now_s:
+                self._ready.append((callback, args, context or _BARE))
+                self._take_due()
+            elif context is not None:
+                # The only one of its moment need not queue.
+                self.steps += 1
+                self._call(callback, args, context)
+            else:
+                self.steps += 1
+                sleeper, result = args
+                if not sleeper.done():
+                    sleeper.set_result(result)
+            self._run_ready()
+
+    def _take_due(self) -> None:
+        timers = self._timers
+        while timers and timers[0][0] <= self.now_s:
+            _, _, callback, args, context = heappop(timers)
+            if callback is not None:
+                self._ready.append((callback, args, context or _BARE))
+
+    def _run_ready(self) -> None:
+        """Runs all that is ready, and what that makes ready."""
+        ready = self._ready
         take, steps = ready.popleft, 0
         while ready and not self._stopping:  # type: ignore[attr-defined]
             callback, args, context = take()
@@ -166,6 +199,16 @@ class SimLoop(asyncio.BaseEventLoop):
                 self.call_exception_handler({"message": "callback failed", "exception": error})
         self.steps += steps
 
+    def _call(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: contextvars.Context
+    ) -> None:
+        try:
+            context.run(callback, *args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.call_exception_handler({"message": "callback failed", "exception": error})
+
     def _process_events(self, event_list: list[Any]) -> None:
         """There is no I/O."""
 
@@ -175,17 +218,13 @@ class SimLoop(asyncio.BaseEventLoop):
     def wind_up(self) -> None:
         """Ends what is still running, so that nothing outlives the world."""
         for _ in range(100):
-            left = asyncio.all_tasks(self)
-            if not left:
+            self.forget_done()
+            if not self._tasks:
                 break
-            for task in sorted(left, key=number_of):
+            for task in self._tasks:
                 task.cancel()
             while self._ready:
-                self._run_once()
+                self._take_due()
+                self._run_ready()
         self._timers.clear()
         self.close()
-
-
-def number_of(task: asyncio.Task[Any]) -> int:
-    """Orders tasks as they were made: sets of them have no order that two runs share."""
-    return task.number if isinstance(task, SimTask) else 0

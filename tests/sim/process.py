@@ -11,7 +11,7 @@ import contextvars
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from tests.sim.loop import PROCESS, ROLE, SimTask
+from tests.sim.loop import PROCESS, ROLE
 from tests.sim.medium import SimStore, SimVaultStore
 from tests.sim.network import SimTransport
 from turnout.connectors.registry import build_connectors
@@ -63,9 +63,9 @@ class Process:
         self.number = number
         self.alive = True
         self.ready = False
+        # Asked at every point, and of most points no world knows.
+        self._crashes = world.plan.crashes
         self.store = SimStore(world.disk, self)
-        self._tasks: list[SimTask] = []
-        self._tasks_most = 64
 
     # --- dying ---------------------------------------------------------------------------
 
@@ -76,36 +76,19 @@ class Process:
 
     def would_die(self, point: str) -> bool:
         """Whether the seed kills the process here; the caller sees to it."""
-        return self.alive and self.world.plan.dies(point)
+        return point in self._crashes and self.alive and self.world.plan.dies(point)
 
     def dies(self, point: str) -> bool:
         """Kills the process where the seed says so."""
-        if not self.would_die(point):
+        if point not in self._crashes or not self.would_die(point):
             return False
         self.crash(point)
         return True
 
     def point(self, point: str) -> None:
         """A crash point in the process's own code: the caller does not come back."""
-        if self.dies(point):
+        if point in self._crashes and self.dies(point):
             raise asyncio.CancelledError
-
-    def owns(self, task: SimTask) -> None:
-        """Keeps a task with its process, in the order in which tasks were made.
-
-        asyncio's own register is of all tasks of all worlds, and a crash would walk through it.
-        """
-        if not self.alive:
-            task.cancel()
-            return
-        self._tasks.append(task)
-        if len(self._tasks) > self._tasks_most:
-            self.forget_done()
-
-    def forget_done(self) -> None:
-        """Lets go of tasks that are done, so that what nobody awaited is reported."""
-        self._tasks = [one for one in self._tasks if not one.done()]
-        self._tasks_most = 2 * len(self._tasks) + 64
 
     def crash(self, why: str) -> None:
         """The end: nothing of this process happens any more."""
@@ -113,9 +96,7 @@ class Process:
             return
         self.alive = self.ready = False
         self.world.note("CRASH", why)
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
+        self.world.loop.cancel_tasks_of(self)
         self.world.process_died()
 
     def spawn(self, role: str, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

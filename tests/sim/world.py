@@ -390,8 +390,7 @@ def run_world(seed: int, wish: Wish, master_key_path: Path) -> Result:
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(world.live())
-        if world.process is not None:
-            world.process.forget_done()
+        loop.forget_done()
         check(world)
     except Stuck:
         world.watch.fault("I2", f"nothing can happen any more: {world._restless()}")
