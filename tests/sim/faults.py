@@ -76,8 +76,9 @@ class Plan:
 
     def strikes(self, family: str, random: Random) -> bool:
         """Whether it happens here and now; counted where it does."""
-        chance = self.families.get(family)
-        if chance is None or self.healed or random.random() >= chance:
+        if family not in self.families or self.healed:
+            return False
+        if random.random() >= self.families[family]:
             return False
         self.hits[family] += 1
         return True

@@ -34,7 +34,7 @@ class SimTask(asyncio.Task[Any]):
 
 
 class SimTimer(list[Any]):
-    """A callback to come at its time: when, its number, what, with which arguments, in which context.
+    """A callback to come: when, its number, what, with which arguments, in which context.
 
     A list, because the heap compares and makes those without a call into Python.
     """
@@ -152,7 +152,7 @@ class SimLoop(asyncio.BaseEventLoop):
                 timer.cancel()
 
     def _run_once(self) -> None:
-        """Runs until somebody stops the loop: moment after moment, and all that each makes ready."""
+        """Runs moment after moment, and all that each makes ready, until the loop is stopped."""
         timers = self._timers
         self._run_ready()
         while not self._stopping:  # type: ignore[attr-defined]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.sim.faults import Plan
-from tests.sim.loop import ROLE
+from tests.sim.loop import ROLE, SimLoop
 from turnout.domain.operation import ClaimKey, OperationState
 from turnout.domain.payment import Payment
 from turnout.ports import (
@@ -28,7 +27,7 @@ from turnout.ports import (
     WrappedKey,
 )
 from turnout.stores.memory import MemoryStore, copied
-from turnout.stores.memory_vault import MemoryVaultStore
+from turnout.stores.memory_vault import MemoryVaultStore, copied_record
 
 if TYPE_CHECKING:
     from tests.sim.process import Process
@@ -41,16 +40,18 @@ def _point_of(unit: UnitOfWork, role: str) -> str:
     """Which step of the write path a unit is."""
     if unit.claim is not None:
         return "claim" if unit.claim.answer is None else "claim_answered"
-    if any(one.state is OperationState.SENDING for one in unit.operations):
-        return "cascade" if role == "call" else "undo.recovery"
+    for one in unit.operations:
+        if one.state is OperationState.SENDING:
+            return "cascade" if role == "call" else "undo.recovery"
     return f"settle.{role}"
 
 
 class Disk:
     """What outlives the process: both databases, and when the last commit reached them."""
 
-    def __init__(self, plan: Plan, random: Random, watch: Watch) -> None:
+    def __init__(self, plan: Plan, random: Random, watch: Watch, loop: SimLoop) -> None:
         self.plan = plan
+        self.loop = loop
         self.random = random
         self.watch = watch
         self.record = MemoryStore()
@@ -64,11 +65,19 @@ class Disk:
         slow = self.plan.strikes("store_slow", self.random)
         return self.random.random() * (2.0 if slow else 0.003)
 
+    def written_at_s(self) -> float:
+        """When what is submitted now will be durable: after all that was submitted before."""
+        at_s = self.loop.now_s + self.commit_s()
+        if at_s < self.record_busy_until_s:
+            at_s = self.record_busy_until_s
+        self.record_busy_until_s = at_s
+        return at_s
+
     def refuses(self) -> bool:
         """Whether the medium fails now, before anything is written."""
         if self.plan.healed:
             return False
-        now_s = asyncio.get_running_loop().time()
+        now_s = self.loop.now_s
         if now_s < self.out_until_s:
             return True
         if self.plan.strikes("store_outage", self.random):
@@ -84,7 +93,7 @@ class SimStore:
         self._disk = disk
         self._process = process
         self._record = disk.record
-        self._loop = asyncio.get_running_loop()
+        self._loop = disk.loop
 
     # --- writing -------------------------------------------------------------------------
 
@@ -99,9 +108,7 @@ class SimStore:
             done.set_exception(StoreUnavailable("the simulated disk is full"))
             return done
         copy = copied(unit)
-        at_s = max(self._loop.time() + disk.commit_s(), disk.record_busy_until_s)
-        disk.record_busy_until_s = at_s
-        self._loop.call_at(at_s, self._make_durable, copy, point, done)
+        self._loop.call_at(disk.written_at_s(), self._make_durable, copy, point, done)
         return done
 
     def _make_durable(self, unit: UnitOfWork, point: str, done: asyncio.Future[None]) -> None:
@@ -137,9 +144,7 @@ class SimStore:
         process.point(f"{name}.before")
         if disk.refuses():
             raise StoreUnavailable("the simulated disk is full")
-        at_s = max(self._loop.time() + disk.commit_s(), disk.record_busy_until_s)
-        disk.record_busy_until_s = at_s
-        await asyncio.sleep(at_s - self._loop.time())
+        await asyncio.sleep(disk.written_at_s() - self._loop.now_s)
         process.check()
         result = await write()
         process.point(f"{name}.inside")
@@ -181,8 +186,9 @@ class SimStore:
     # --- reading -------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        self._process.check()
-        if self._loop.time() < self._disk.out_until_s and not self._disk.plan.healed:
+        if not self._process.alive:
+            raise asyncio.CancelledError
+        if self._loop.now_s < self._disk.out_until_s and not self._disk.plan.healed:
             raise StoreUnavailable("the simulated disk cannot be read")
 
     async def find_claim(self, key: ClaimKey) -> Claim | None:
@@ -259,7 +265,7 @@ class SimVaultStore:
     def __init__(self, disk: Disk, process: Process) -> None:
         self._disk = disk
         self._process = process
-        self._loop = asyncio.get_running_loop()
+        self._loop = disk.loop
 
     def put(self, record: VaultRecord) -> Awaitable[None]:
         """See `VaultStore.put`."""
@@ -270,9 +276,9 @@ class SimVaultStore:
         if disk.plan.strikes("vault_refuses", disk.random):
             done.set_exception(StoreUnavailable("the simulated vault is full"))
             return done
-        at_s = max(self._loop.time() + disk.commit_s(), disk.cards_busy_until_s)
+        at_s = max(self._loop.now_s + disk.commit_s(), disk.cards_busy_until_s)
         disk.cards_busy_until_s = at_s
-        self._loop.call_at(at_s, self._make_durable, replace(record), done)
+        self._loop.call_at(at_s, self._make_durable, copied_record(record), done)
         return done
 
     def _make_durable(self, record: VaultRecord, done: asyncio.Future[None]) -> None:

@@ -25,12 +25,7 @@ from turnout.orchestration.parts import Parts
 from turnout.orchestration.payments import Payments
 from turnout.orchestration.recovery import Recovery
 from turnout.orchestration.refunds import Refunds
-from turnout.orchestration.routes import (
-    STATE_BLOB,
-    RoutingEngine,
-    RoutingSettings,
-    engine_config,
-)
+from turnout.orchestration.routes import STATE_BLOB, RoutingEngine
 from turnout.orchestration.schedule import Schedule
 from turnout.orchestration.settle import Settler
 from turnout.orchestration.tokens import Tokens
@@ -120,9 +115,7 @@ class Process:
         self.directory = Directory(connectors=connectors)
         config = world.config
         self.directory.swap(config.merchants, config.profiles, config.accounts, config.version)
-        self.engine = RoutingEngine(
-            engine_config(config.accounts, config.profiles, RoutingSettings())
-        )
+        self.engine = RoutingEngine(config.routing())
         await self._restore()
         schedule = Schedule(world.recovery_settings, self.directory, random)
         encoder = ProtoEncoder()
@@ -184,7 +177,7 @@ class Process:
         self.point("config.before")
         config = world.next_config(bad)
         try:
-            compiled = engine_config(config.accounts, config.profiles, RoutingSettings())
+            compiled = config.routing()
             RoutingEngine(compiled)
         except (RoutingError, KeyError):
             world.note("config refused")

@@ -24,6 +24,7 @@ from tests.sim.stripe import StripeModel
 from tests.sim.watch import Watch
 from turnout.domain.accounts import Account, Merchant, Profile, Secret
 from turnout.orchestration.budgets import RetrySettings
+from turnout.orchestration.routes import RoutingSettings, engine_config
 from turnout.orchestration.schedule import RecoverySettings
 from turnout.ports import HttpRequest
 
@@ -61,6 +62,17 @@ class Config:
     merchants: dict[str, Merchant]
     profiles: dict[str, Profile]
     accounts: dict[str, Account]
+    _routing: bytes | None = None
+
+    def routing(self) -> bytes:
+        """The engine's configuration, compiled once for all processes that start with it.
+
+        Raises:
+            RoutingError, KeyError: it is a bad one.
+        """
+        if self._routing is None:
+            self._routing = engine_config(self.accounts, self.profiles, RoutingSettings())
+        return self._routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +152,7 @@ class World:
         self.mint_random = SimRandom(Random(f"{seed}/mint"))
         self.network_random = Random(f"{seed}/network")
         self.random = Random(f"{seed}/world")
-        self.disk = Disk(self.plan, Random(f"{seed}/disk"), self.watch)
+        self.disk = Disk(self.plan, Random(f"{seed}/disk"), self.watch, self.loop)
         self.books = Books()
         self.couriers = Couriers(self, self.plan, Random(f"{seed}/couriers"))
         stripe = StripeModel(self, Random(f"{seed}/stripe"), _STRIPE)

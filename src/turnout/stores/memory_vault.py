@@ -9,7 +9,7 @@ from turnout.ports import VaultRecord, WrappedKey
 from turnout.stores.laws import RecordRefused
 from turnout.stores.shapes import copier
 
-_copy_record = copier(VaultRecord)
+copied_record = copier(VaultRecord)
 _copy_key = copier(WrappedKey)
 
 
@@ -26,14 +26,14 @@ class MemoryVaultStore:
         if record.token_id in self._records:
             future.set_exception(RecordRefused("card_token: the token exists"))
         else:
-            self._records[record.token_id] = _copy_record(record)
+            self._records[record.token_id] = copied_record(record)
             future.set_result(None)
         return future
 
     async def get(self, token_id: str) -> VaultRecord | None:
         """See `VaultStore.get`."""
         record = self._records.get(token_id)
-        return None if record is None else _copy_record(record)
+        return None if record is None else copied_record(record)
 
     async def add_key(self, key: WrappedKey) -> None:
         """See `VaultStore.add_key`."""
