@@ -60,6 +60,7 @@ _copy_operation = copier(Operation)
 _copy_unit = copier(UnitOfWork, without=("payment",))
 _copy_event = copier(Event)
 _copy_webhook = copier(StoredWebhook)
+_copy_transaction = copier(LedgerTransaction)
 _REFUSALS = (ClaimTaken, VersionConflict, MerchantReferenceTaken, AttemptRefused, RecordRefused)
 
 
@@ -139,15 +140,22 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         if unit.payment is not None:
             self._check_payment(unit.payment)
         self._references.check(unit)
-        sequences: dict[tuple[str, int], str] = {}
         for operation in unit.operations:
             self._check_operation(operation, unit.payment)
+        if len(unit.operations) > 1:
+            self._check_sequences(unit.operations)
+        if unit.ledger:
+            self._ledger.check(unit.ledger)
+        if unit.events or unit.ledger or unit.decision is not None:
+            self._check_ids(unit)
+        self._check_attempt(unit)
+
+    def _check_sequences(self, operations: Sequence[Operation]) -> None:
+        sequences: dict[tuple[str, int], str] = {}
+        for operation in operations:
             place = (operation.payment_id, operation.sequence)
             if sequences.setdefault(place, operation.operation_id) != operation.operation_id:
                 raise RecordRefused("operation_sequence: the unit has this sequence twice")
-        self._ledger.check(unit.ledger)
-        self._check_ids(unit)
-        self._check_attempt(unit)
 
     def _check_ids(self, unit: UnitOfWork) -> None:
         names = [one.event_id for one in unit.events]
@@ -219,7 +227,8 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
             self._set_aside.discard(unit.webhook_done)
         if unit.review is not None:
             self._reviews.append(unit.review)
-        self._waking.wake(event.merchant_id for event in unit.events)
+        if unit.events:
+            self._waking.wake([event.merchant_id for event in unit.events])
 
     def _put_operation(self, operation: Operation) -> None:
         if operation.operation_id not in self._operations:
@@ -241,7 +250,8 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         standing = self._operations
         names = self._of_payment.get(copy.payment_id, ())
         copy.operations = [_copy_operation(standing[one]) for one in names]
-        copy.operations.sort(key=_sequence)
+        if len(names) > 1:
+            copy.operations.sort(key=_sequence)
         return copy
 
     async def get_payment(self, payment_id: str) -> Payment | None:
@@ -399,12 +409,12 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         self, now_ns: int, limit: int, without: Sequence[str] = ()
     ) -> list[tuple[str, str]]:
         """See `Store.due_operations`."""
-        watched = (self._operations[one] for one in self._watched)
-        due = sorted(
+        due = [
             (one.check_at_ns, one.operation_id, one.payment_id)
-            for one in watched
+            for one in map(self._operations.__getitem__, self._watched)
             if one.check_at_ns <= now_ns and one.account_id not in without
-        )
+        ]
+        due.sort()
         return [(payment_id, operation_id) for _, operation_id, payment_id in due[:limit]]
 
     async def next_check_ns(self) -> int:
@@ -413,11 +423,12 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
 
     async def expired_authorizations(self, now_ns: int, limit: int) -> list[str]:
         """See `Store.expired_authorizations`."""
-        expired = sorted(
+        expired = [
             (one.capture_before_ns, one.payment_id)
             for one in map(self._payments.__getitem__, self._capturable)
             if 0 < one.capture_before_ns <= now_ns
-        )
+        ]
+        expired.sort()
         return [payment_id for _, payment_id in expired[:limit]]
 
     # --- webhooks ------------------------------------------------------------------------
@@ -436,6 +447,8 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
 
     async def pending_webhooks(self, limit: int) -> list[StoredWebhook]:
         """See `Store.pending_webhooks`."""
+        if not self._pending:
+            return []
         pending = [self._webhooks[one] for one in self._pending]
         pending.sort(key=lambda one: (one.received_at_ns, one.webhook_id))
         return [_copy_webhook(one) for one in pending[:limit]]
@@ -472,7 +485,7 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
 
     def ledger(self) -> list[LedgerTransaction]:
         """All ledger transactions, oldest first."""
-        return [replace(one) for one in self._ledger.transactions]
+        return [_copy_transaction(one) for one in self._ledger.transactions]
 
     def reviews(self) -> list[ReviewRecord]:
         """All that operators have said, oldest first."""

@@ -14,6 +14,9 @@ from turnout.ports import (
     SchemeKeys,
     UnitOfWork,
 )
+from turnout.stores.shapes import copier
+
+_copy_attempt = copier(SchemeAttempt)
 
 
 class MemoryAttempts:
@@ -58,7 +61,7 @@ class MemoryAttempts:
         for attempt_id in unit.uncounted:
             self._drop(attempt_id)
         if unit.count is not None:
-            self._put(replace(unit.count.attempt))
+            self._put(_copy_attempt(unit.count.attempt))
 
     def _standing(self, key: bytes) -> list[SchemeAttempt]:
         """Those under a key, oldest first; a key that nothing stands under stays unknown."""
@@ -84,19 +87,20 @@ class MemoryAttempts:
         final = [one for one in self._standing(keys.acceptor) if one.final]
         card = [one for one in self._standing(keys.card) if one.sent_at_ns > card_since_ns]
         return SchemeFacts(
-            [replace(one) for one in self._standing(keys.intent)],
-            replace(final[-1]) if final else None,
+            [_copy_attempt(one) for one in self._standing(keys.intent)],
+            _copy_attempt(final[-1]) if final else None,
             [one.sent_at_ns for one in card],
             sum(1 for one in card if not one.declined_at_ns),
         )
 
     async def forget_attempts(self, now_ns: int, limit: int) -> int:
         """See `Store.forget_attempts`."""
-        old = sorted(
+        old = [
             (one.kept_until_ns, one.attempt_id)
             for one in self._attempts.values()
             if 0 < one.kept_until_ns < now_ns
-        )[:limit]
+        ]
+        old = sorted(old)[:limit]
         for _, attempt_id in old:
             self._drop(attempt_id)
         return len(old)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from turnout.domain.operation import ClaimKey
 from turnout.ports import Claim, ClaimTaken
 from turnout.stores.shapes import copier
@@ -11,16 +9,12 @@ from turnout.stores.shapes import copier
 _copy_claim = copier(Claim)
 
 
-class _Key(NamedTuple):
-    """A claim's key as a dict can hold it."""
-
-    merchant_id: str
-    rpc: str
-    key: str
+# A claim's key as a dict can hold it: merchant, rpc, key.
+_Key = tuple[str, str, str]
 
 
 def _key(key: ClaimKey) -> _Key:
-    return _Key(key.merchant_id, key.rpc, key.key)
+    return (key.merchant_id, key.rpc, key.key)
 
 
 class MemoryClaims:
@@ -42,7 +36,8 @@ class MemoryClaims:
 
     def _put_claim(self, claim: Claim) -> None:
         self._claims[_key(claim.key)] = _copy_claim(claim)
-        self._oldest_ns = min(self._oldest_ns, claim.created_at_ns)
+        if claim.created_at_ns < self._oldest_ns:
+            self._oldest_ns = claim.created_at_ns
 
     def _answer(self, key: ClaimKey, answer: bytes) -> None:
         """Sets an answer where the claim is there and has none."""

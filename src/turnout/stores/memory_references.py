@@ -34,6 +34,8 @@ class MemoryReferences:
             raise MerchantReferenceTaken
         new: dict[_Name, str] = {}
         for operation in unit.operations:
+            if operation.kind is not OperationKind.REFUND:
+                continue
             name = _refund_name(operation)
             if name is None:
                 continue
@@ -48,13 +50,16 @@ class MemoryReferences:
             name = (payment.merchant_id, payment.merchant_reference)
             self._payments[name] = payment.payment_id
         for operation in unit.operations:
+            if operation.kind is not OperationKind.REFUND:
+                continue
             refund = _refund_name(operation)
             if refund is not None:
                 self._refunds[refund] = operation.operation_id
 
 
 def _refund_name(operation: Operation) -> _Name | None:
-    if operation.kind is not OperationKind.REFUND or operation.details is None:
+    """How the merchant calls a refund."""
+    if operation.details is None:
         return None
     reference = operation.details.merchant_reference
     return (operation.merchant_id, reference) if reference else None

@@ -34,26 +34,27 @@ def _without_none(hint: Any) -> Any:
     return hint
 
 
-def _copy_list(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda values: [item(value) for value in values]
-
-
-def _copier_of(hint: Any) -> Callable[[Any], Any] | None:
-    """How to copy a value of this type; None where sharing it does no harm."""
-    hint = _without_none(hint)
-    if isinstance(hint, type) and is_dataclass(hint):
+def _copied(hint: Any, value: str, scope: dict[str, Any]) -> str | None:
+    """The expression that copies `value`; None where sharing it does no harm."""
+    inner = _without_none(hint)
+    origin = typing.get_origin(inner)
+    text: str | None = None
+    if isinstance(inner, type) and is_dataclass(inner):
         # Frozen dataclasses of the domain hold only what cannot change.
-        frozen: bool = hint.__dataclass_params__.frozen  # type: ignore[attr-defined]
-        return None if frozen else copier(hint)
-    origin = typing.get_origin(hint)
-    if origin is list:
-        inner = _copier_of(typing.get_args(hint)[0])
-        return list if inner is None else _copy_list(inner)
-    if origin is dict:
-        if _copier_of(typing.get_args(hint)[1]) is not None:
+        if not inner.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            scope[inner.__name__] = copier(inner)
+            text = f"{inner.__name__}({value})"
+    elif origin is list:
+        item = _copied(typing.get_args(inner)[0], "one", scope)
+        # Most lists of a unit are empty, and a comprehension is a call.
+        text = f"[*{value}]" if item is None else f"[{item} for one in {value}] if {value} else []"
+    elif origin is dict:
+        if _copied(typing.get_args(inner)[1], "one", scope) is not None:
             raise TypeError(f"a dict that holds what can change cannot be stored: {hint}")
-        return dict
-    return None
+        text = f"{{**{value}}}"
+    if text is None or inner is hint:
+        return text
+    return f"None if {value} is None else {text}"
 
 
 def copier(kind: type, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
@@ -67,22 +68,17 @@ def copier(kind: type, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
         without: fields that a copy has empty; each has a default.
     """
     hints = type_hints(kind)
-    known: dict[str, Any] = {"kind": kind}
+    scope: dict[str, Any] = {"kind": kind}
     parts: list[str] = []
     for one in fields(kind):
-        step = _copier_of(hints[one.name])
         if one.name in without:
             made_empty = one.default_factory is not MISSING
-            known[f"empty_{one.name}"] = one.default_factory if made_empty else one.default
+            scope[f"empty_{one.name}"] = one.default_factory if made_empty else one.default
             parts.append(f"empty_{one.name}{'()' if made_empty else ''}")
-        elif step is None:
-            parts.append(f"value.{one.name}")
         else:
-            known[f"copy_{one.name}"] = step
-            copied = f"copy_{one.name}(part)"
-            parts.append(f"None if (part := value.{one.name}) is None else {copied}")
-    exec(f"def copy(value): return kind({', '.join(parts)})", known)
-    made: Callable[[Any], Any] = known["copy"]
+            value = f"v.{one.name}"
+            parts.append(_copied(hints[one.name], value, scope) or value)
+    made: Callable[[Any], Any] = eval(f"lambda v: kind({', '.join(parts)})", scope)
     return made
 
 
