@@ -60,6 +60,7 @@ class Process:
         self.ready = False
         # Asked at every point, and of most points no world knows.
         self._crashes = world.plan.crashes
+        self._contexts: dict[str, contextvars.Context] = {}
         self.store = SimStore(world.disk, self)
 
     # --- dying ---------------------------------------------------------------------------
@@ -96,10 +97,12 @@ class Process:
 
     def spawn(self, role: str, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs something inside this process."""
-        context = contextvars.copy_context()
-        context.run(PROCESS.set, self)
-        context.run(ROLE.set, role)
-        return self.world.loop.create_task(coroutine, context=context)
+        known = self._contexts.get(role)
+        if known is None:
+            known = self._contexts[role] = contextvars.Context()
+            known.run(PROCESS.set, self)
+            known.run(ROLE.set, role)
+        return self.world.loop.create_task(coroutine, context=known.copy())
 
     # --- living --------------------------------------------------------------------------
 

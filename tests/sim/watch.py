@@ -73,25 +73,27 @@ class Watch(logging.Handler):
         """A unit that is durable now."""
         self.commits += 1
         for transaction in unit.ledger:
-            if sum(one.amount_minor for one in transaction.postings):
+            if sum([one.amount_minor for one in transaction.postings]):
                 self.fault("I3", f"{transaction.transaction_id} does not sum to zero")
         if before is None or unit.payment is None:
             return
         for told in self._waiting.pop(unit.payment.payment_id, ()):
             if not told.done():
                 told.set_result(None)
-        after = dict(before)
+        opened: list[Operation] = []
         for one in unit.operations:
             was = before.get(one.operation_id)
-            after[one.operation_id] = one.state
             if was is None:
+                if one.kind is OperationKind.AUTHORIZE:
+                    opened.append(one)
                 continue
             if one.state is not was and one.state not in OPERATION_TRANSITIONS[was]:
                 self.fault("I6", f"{one.operation_id} went from {was} to {one.state}")
             if one.state is OperationState.NEEDS_REVIEW:
                 self.reviews[one.operation_id] = one.reason
-        for one in unit.operations:
-            if one.operation_id not in before and one.kind is OperationKind.AUTHORIZE:
+        if opened:
+            after = before | {one.operation_id: one.state for one in unit.operations}
+            for one in opened:
                 self._opened(one, after)
 
     def _opened(self, opened: Operation, after: dict[str, OperationState]) -> None:

@@ -29,6 +29,7 @@ from turnout.orchestration.schedule import RecoverySettings
 from turnout.ports import HttpRequest
 
 START_S = 1_790_000_000
+_START_NS = START_S * 1_000_000_000
 _RESTS_WITHIN_S = 4 * 3_600.0
 # The times of a real installation, but for those that only make a world longer.
 SETTINGS = RecoverySettings(
@@ -115,7 +116,7 @@ class SimClock:
 
     def now_ns(self) -> int:
         """See `Clock.now_ns`."""
-        return START_S * 1_000_000_000 + int(self._loop.now_s * 1e9) + self.wrong_ns
+        return _START_NS + int(self._loop.now_s * 1e9) + self.wrong_ns
 
     def monotonic_ns(self) -> int:
         """See `Clock.monotonic_ns`."""

@@ -76,6 +76,8 @@ class Recovery:
         fresh = [one for one in due if one[0] not in self._busy and one[1] not in calling]
         # One payment at a time: two operations of one are looked at one after the other.
         chosen = dict(reversed(fresh))
+        if not chosen:
+            return 0
         await asyncio.gather(*(self._look(*one) for one in chosen.items()))
         return len(chosen)
 
