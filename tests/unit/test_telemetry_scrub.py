@@ -7,7 +7,10 @@ import pytest
 from tests.unit.test_cards import TEST_NUMBERS
 from turnout.domain.accounts import Secret
 from turnout.domain.cards import CardDetails, luhn_valid
+from turnout.domain.operation import OperationKind, OperationState
+from turnout.domain.payment import PaymentStatus
 from turnout.telemetry import scrub, scrub_value
+from turnout.telemetry.scrub import _CVC_HINTS, _SECRET_HINTS, harmless
 
 PAN = "4242424242424242"
 
@@ -176,3 +179,25 @@ def test_what_is_too_deep_or_too_long_is_cut() -> None:
     loop: list[object] = []
     loop.append(loop)
     scrub_value(loop)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("payment.settled", "call.refused", "provider.not_answered", "AuthorizePayment"),
+        *(prefix + "01a1ff7356aa139ba964fbd38f922bef" for prefix in ("pay_", "att_", "req_")),
+        "1f0c2d3e-aaaa-bbbb-cccc-0123456789ab",
+        *("acc_stripe_main", "acc_adyen_second", "mer_demo", "key_7", "REQUEST_INVALID"),
+        *PaymentStatus,
+        *OperationKind,
+        *OperationState,
+    ],
+)
+def test_what_recurs_in_every_line_passes_with_one_look(text: str) -> None:
+    assert harmless(text)
+
+
+@pytest.mark.parametrize("hint", [*_CVC_HINTS, *_SECRET_HINTS])
+def test_no_word_that_stands_before_a_secret_passes_with_one_look(hint: str) -> None:
+    assert not harmless(hint)
+    assert not harmless(f"a{hint.upper()}1")

@@ -54,7 +54,7 @@ _SECRET: Final = re.compile(
 _CVC_HINTS: Final = ("cv", "csc", "security", "verification")
 _SECRET_HINTS: Final = ("sk_", "rk_", "pk_", "whsec_", "aqe", "bearer ", "basic ")
 # Each of them holds one of these; what is not in nearly every text is found fastest.
-_PARTS_OF_HINTS: Final = (" ", "q", "cv", "csc", "k_", "sec", "verif")
+_PARTS_OF_HINTS: Final = (" ", "aqe", "cv", "csc", "k_", "whsec_", "security", "verif")
 
 _HIDDEN_KEYS: Final = frozenset(
     {
