@@ -54,16 +54,22 @@ _CLAIM = (
     "merchant_id", "rpc", "key", "fingerprint", "payment_id", "operation_id", "created_at_ns",
     "answer",
 )  # fmt: skip
+# A movement has two or four postings; should one have more, those are JSON in `more`.
+_POSTINGS = 4
+_POSTED = tuple(f"{name}_{line}" for line in range(_POSTINGS) for name in ("book", "amount"))
 _VIEWS: dict[str, tuple[str, ...]] = {
     "claim": _CLAIM,
     "payment": (*PAYMENT.names, "customer_reference"),
     "operation": OPERATION.names,
-    "ledger": (*_LEDGER.names, "books", "amounts"),
+    "ledger": (*_LEDGER.names, *_POSTED, "more"),
     "event": EVENT.names,
     "decision": DECISION.names,
     "answered": ("merchant_id", "rpc", "key", "answer"),
     "uncounted": ("attempt_id",),
     "rest": ("rest",),
+    # Handed on by the ledger's.
+    "posting": ("transaction_id", "line", "book", "amount_minor"),
+    "more_postings": ("transaction_id", "postings"),
 }
 # A capture at once is two transactions of the ledger; the others are one of each.
 _PLACES = (
@@ -143,12 +149,15 @@ def _payment_cells(payment: Payment, details_stand: bool) -> tuple[Any, ...]:
 
 
 def _ledger_cells(transaction: LedgerTransaction) -> tuple[Any, ...]:
+    cells = [*_LEDGER.cells(transaction)]
     postings = transaction.postings
-    return (
-        *_LEDGER.cells(transaction),
-        _dumps([one.book for one in postings]).decode(),
-        _dumps([one.amount_minor for one in postings]).decode(),
-    )
+    for one in postings[:_POSTINGS]:
+        cells += (one.book, one.amount_minor)
+    cells += (None,) * (len(_NO_LEDGER) - len(cells))
+    if len(postings) > _POSTINGS:
+        more = [(one.book, one.amount_minor) for one in postings[_POSTINGS:]]
+        cells[-1] = _dumps(more).decode()
+    return tuple(cells)
 
 
 def _answer_cells(answered: tuple[ClaimKey, bytes]) -> tuple[Any, ...]:
@@ -222,6 +231,11 @@ _OPERATION_MOVING = ", ".join(
 )
 _REVIEWED = ", ".join(f"NEW.rest ->> '$[2][{place}]'" for place in range(len(REVIEW.names)))
 
+_POST = " ".join(
+    f"INSERT INTO unit_posting VALUES (NEW.transaction_id, {line}, NEW.book_{line}, NEW.amount_{line});"
+    for line in range(_POSTINGS)
+)
+
 # (view, when it is there, what then happens). The order matters where it says so; RAISE names the
 # law in words that `refusal` knows.
 _TRIGGERS = (
@@ -284,12 +298,25 @@ _TRIGGERS = (
         "NEW.transaction_id IS NOT NULL",
         # Postings first: their transaction checks the sum and closes them.
         f"""
-        INSERT INTO ledger_postings (transaction_id, line, book, amount_minor)
-        SELECT NEW.transaction_id, b.key, b.value, NEW.amounts ->> b.key
-        FROM json_each(NEW.books) AS b;
+        {_POST}
+        INSERT INTO unit_more_postings VALUES (NEW.transaction_id, NEW.more);
 
         INSERT INTO ledger_transactions ({_names(_LEDGER.names)})
-        VALUES ({_cells("ledger", ("books", "amounts"))});
+        VALUES ({_cells("ledger", (*_POSTED, "more"))});
+        """,
+    ),
+    (
+        "posting",
+        "NEW.book IS NOT NULL",
+        f"INSERT INTO ledger_postings ({_names(_VIEWS['posting'])}) VALUES ({_cells('posting')});",
+    ),
+    (
+        "more_postings",
+        "NEW.postings IS NOT NULL",
+        f"""
+        INSERT INTO ledger_postings (transaction_id, line, book, amount_minor)
+        SELECT NEW.transaction_id, {_POSTINGS} + p.key, p.value ->> 0, p.value ->> 1
+        FROM json_each(NEW.postings) AS p;
         """,
     ),
     (
