@@ -11,7 +11,7 @@ import pytest
 from tests.contract.store_units import MERCHANT, authorization, make_event
 from turnout.ports import ClaimTaken, EventFilter, StoreUnavailable, UnitOfWork
 from turnout.stores.laws import RecordRefused
-from turnout.stores.sqlite import SqliteStore
+from turnout.stores.sqlite import SqliteStore, units
 from turnout.stores.sqlite.writer import MOST_UNITS
 
 
@@ -86,6 +86,14 @@ async def test_a_unit_that_no_column_can_hold_costs_its_neighbours_nothing(
     assert [result is None for result in results] == [True, False, True]
     assert await store.get_payment(two.payment.payment_id) is None
     assert await store.get_payment(three.payment.payment_id) is not None
+
+
+async def test_the_triggers_fire_in_their_order_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "reversed", list, raising=False)
+    with pytest.raises(RuntimeError, match="fires triggers so"):
+        SqliteStore(tmp_path / "record.db")
 
 
 async def test_a_unit_of_many_rows_is_all_or_nothing(store: SqliteStore) -> None:

@@ -2,13 +2,14 @@
 
 On the event loop a unit becomes one row of the view `unit_batch`, as wide as all that a unit may
 hold, with null for what it does not; what it holds more often makes further rows. In the writer's
-thread SQLite puts each part in its table, without the interpreter's lock: the view's trigger hands
-part after part to a view of its own, whose trigger passes over what is null before it opens a
-table. Parts that few units hold are JSON in one column, which costs the others nothing.
+thread SQLite puts each part in its table, without the interpreter's lock: the view has a trigger
+for each part, which passes over what is null before it opens a table. What few units hold is JSON
+in one column, which costs the others nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any
@@ -49,44 +50,41 @@ EVENT = Row(Event, without=("cursor",))
 DECISION = Row(DecisionRecord)
 REVIEW = Row(ReviewRecord)
 
-# The parts, in the order in which they are written, and the columns of each one's view.
+# The parts and their columns.
 _CLAIM = (
     "merchant_id", "rpc", "key", "fingerprint", "payment_id", "operation_id", "created_at_ns",
     "answer",
 )  # fmt: skip
-# A movement has two or four postings; should one have more, those are JSON in `more`.
-_POSTINGS = 4
-_POSTED = tuple(f"{name}_{line}" for line in range(_POSTINGS) for name in ("book", "amount"))
-_VIEWS: dict[str, tuple[str, ...]] = {
+# A movement of the domain has two or four postings; any other number is JSON in `postings`.
+_POSTED = tuple(f"{name}_{line}" for line in range(4) for name in ("book", "amount"))
+_PARTS: dict[str, tuple[str, ...]] = {
     "claim": _CLAIM,
     "payment": (*PAYMENT.names, "customer_reference"),
     "operation": OPERATION.names,
-    "ledger": (*_LEDGER.names, *_POSTED, "more"),
+    "ledger": (*_LEDGER.names, *_POSTED, "postings"),
     "event": EVENT.names,
     "decision": DECISION.names,
     "answered": ("merchant_id", "rpc", "key", "answer"),
     "uncounted": ("attempt_id",),
     "rest": ("rest",),
-    # Handed on by the ledger's.
-    "posting": ("transaction_id", "line", "book", "amount_minor"),
-    "more_postings": ("transaction_id", "postings"),
 }
-# A capture at once is two transactions of the ledger; the others are one of each.
+# In the order in which they are written. A capture at once is two transactions of the ledger.
 _PLACES = (
     "claim", "payment", "operation", "ledger", "ledger", "event", "decision", "answered",
     "uncounted", "rest",
 )  # fmt: skip
-COLUMNS = (
-    "unit",
-    *(f"{view}_{place}_{name}" for place, view in enumerate(_PLACES) for name in _VIEWS[view]),
+COLUMNS = tuple(
+    f"{part}_{place}_{name}" for place, part in enumerate(_PLACES) for name in _PARTS[part]
 )
 _NO_CLAIM, _NO_PAYMENT, _NO_OPERATION, _NO_LEDGER, _NO_EVENT, _NO_DECISION, _NO_ANSWER = (
-    (None,) * len(names) for names in list(_VIEWS.values())[:7]
+    (None,) * len(names) for names in list(_PARTS.values())[:7]
 )
 _NOTHING = (None,) * len(COLUMNS)
-_NOTHING_BEFORE = (1, *_NO_CLAIM, *_NO_PAYMENT)
+_NOTHING_BEFORE = (*_NO_CLAIM, *_NO_PAYMENT)
 
 _dumps = orjson.dumps
+_NEW = re.compile(r"\bNEW\.(\w+)")
+_FIRED = re.compile(r"-- TRIGGER (unit_\w+)")
 
 
 def encode(unit: UnitOfWork) -> Rows:
@@ -96,7 +94,6 @@ def encode(unit: UnitOfWork) -> Rows:
     answers, uncounted = unit.answers, unit.uncounted
     rows = [
         (
-            1,
             *(_NO_CLAIM if claim is None else _claim_cells(claim)),
             *(_NO_PAYMENT if payment is None else _payment_cells(payment, unit.details_stand)),
             *(OPERATION.cells(operations[0]) if operations else _NO_OPERATION),
@@ -149,15 +146,14 @@ def _payment_cells(payment: Payment, details_stand: bool) -> tuple[Any, ...]:
 
 
 def _ledger_cells(transaction: LedgerTransaction) -> tuple[Any, ...]:
-    cells = [*_LEDGER.cells(transaction)]
-    postings = transaction.postings
-    for one in postings[:_POSTINGS]:
-        cells += (one.book, one.amount_minor)
-    cells += (None,) * (len(_NO_LEDGER) - len(cells))
-    if len(postings) > _POSTINGS:
-        more = [(one.book, one.amount_minor) for one in postings[_POSTINGS:]]
-        cells[-1] = _dumps(more).decode()
-    return tuple(cells)
+    cells = _LEDGER.cells(transaction)
+    posted = [part for one in transaction.postings for part in (one.book, one.amount_minor)]
+    if len(posted) == 4:
+        return (*cells, *posted, None, None, None, None, None)
+    if len(posted) == 8:
+        return (*cells, *posted, None)
+    other = _dumps([(one.book, one.amount_minor) for one in transaction.postings]).decode()
+    return (*cells, *_NOTHING[: len(_POSTED)], other)
 
 
 def _answer_cells(answered: tuple[ClaimKey, bytes]) -> tuple[Any, ...]:
@@ -189,7 +185,7 @@ def encode_webhook(webhook: StoredWebhook) -> Rows:
         webhook.event,
         webhook.attempts,
     )
-    return [(1, *_NOTHING[1:-1], _dumps(((row,),), bytes.hex).decode())]
+    return [(*_NOTHING[:-1], _dumps(((row,),), bytes.hex).decode())]
 
 
 def refusal(error: apsw.ConstraintError) -> Exception:
@@ -213,9 +209,9 @@ def _names(names: Iterable[str], without: tuple[str, ...] = ()) -> str:
     return ", ".join(name for name in names if name not in without)
 
 
-def _cells(view: str, without: tuple[str, ...] = ()) -> str:
-    """The columns of a part's view, in order."""
-    return ", ".join(f"NEW.{name}" for name in _VIEWS[view] if name not in without)
+def _cells(part: str, without: tuple[str, ...] = ()) -> str:
+    """A part's columns, in order."""
+    return ", ".join(f"NEW.{name}" for name in _PARTS[part] if name not in without)
 
 
 _PAYMENT_APART = ("details", "customer_reference")
@@ -231,12 +227,14 @@ _OPERATION_MOVING = ", ".join(
 )
 _REVIEWED = ", ".join(f"NEW.rest ->> '$[2][{place}]'" for place in range(len(REVIEW.names)))
 
-_POST = " ".join(
-    f"INSERT INTO unit_posting VALUES (NEW.transaction_id, {line}, NEW.book_{line}, NEW.amount_{line});"
-    for line in range(_POSTINGS)
-)
+_POSTING = "INSERT INTO ledger_postings (transaction_id, line, book, amount_minor)"
 
-# (view, when it is there, what then happens). The order matters where it says so; RAISE names the
+
+def _post(line: int) -> str:
+    return f"{_POSTING} VALUES (NEW.transaction_id, {line}, NEW.book_{line}, NEW.amount_{line});"
+
+
+# (part, when it is there, what then happens). The order matters where it says so; RAISE names the
 # law in words that `refusal` knows.
 _TRIGGERS = (
     (
@@ -293,30 +291,23 @@ _TRIGGERS = (
         WHERE changes() <> 1;
         """,
     ),
+    # Postings first: their transaction checks the sum and closes them.
+    ("ledger", "NEW.book_0 IS NOT NULL", _post(0) + _post(1)),
+    ("ledger", "NEW.book_2 IS NOT NULL", _post(2) + _post(3)),
     (
         "ledger",
-        "NEW.transaction_id IS NOT NULL",
-        # Postings first: their transaction checks the sum and closes them.
+        "NEW.postings IS NOT NULL",
         f"""
-        {_POST}
-        INSERT INTO unit_more_postings VALUES (NEW.transaction_id, NEW.more);
-
-        INSERT INTO ledger_transactions ({_names(_LEDGER.names)})
-        VALUES ({_cells("ledger", (*_POSTED, "more"))});
+        {_POSTING} SELECT NEW.transaction_id, p.key, p.value ->> 0, p.value ->> 1
+        FROM json_each(NEW.postings) AS p;
         """,
     ),
     (
-        "posting",
-        "NEW.book IS NOT NULL",
-        f"INSERT INTO ledger_postings ({_names(_VIEWS['posting'])}) VALUES ({_cells('posting')});",
-    ),
-    (
-        "more_postings",
-        "NEW.postings IS NOT NULL",
+        "ledger",
+        "NEW.transaction_id IS NOT NULL",
         f"""
-        INSERT INTO ledger_postings (transaction_id, line, book, amount_minor)
-        SELECT NEW.transaction_id, {_POSTINGS} + p.key, p.value ->> 0, p.value ->> 1
-        FROM json_each(NEW.postings) AS p;
+        INSERT INTO ledger_transactions ({_names(_LEDGER.names)})
+        VALUES ({_cells("ledger", (*_POSTED, "postings"))});
         """,
     ),
     (
@@ -366,23 +357,26 @@ _TRIGGERS = (
 
 
 def prepare(connection: apsw.Connection) -> None:
-    """Makes the views and the triggers that take units, for this connection only."""
-    views = {"unit_batch": COLUMNS, **{f"unit_{view}": names for view, names in _VIEWS.items()}}
-    for view, columns in views.items():
-        nothing = ", ".join(f"NULL AS {name}" for name in columns)
-        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {nothing}")
-    for number, (view, when, statements) in enumerate(_TRIGGERS):
-        connection.execute(
-            f"CREATE TEMP TRIGGER unit_part_{number} INSTEAD OF INSERT ON unit_{view} "
-            f"WHEN {when} BEGIN {statements} END"
+    """Makes the view and the triggers that take units, for this connection only.
+
+    Raises:
+        RuntimeError: this SQLite fires the triggers in another order than that of `_TRIGGERS`.
+    """
+    nothing = ", ".join(f"NULL AS {name}" for name in COLUMNS)
+    connection.execute(f"CREATE TEMP VIEW unit_batch AS SELECT {nothing}")
+    triggers = {
+        f"unit_{place}_{part}_{number}": _NEW.sub(
+            rf"NEW.{part}_{place}_\1", f"WHEN {when} BEGIN {statements} END"
         )
-    parts = " ".join(
-        f"INSERT INTO unit_{view} VALUES "
-        f"({', '.join(f'NEW.{view}_{place}_{name}' for name in _VIEWS[view])});"
-        for place, view in enumerate(_PLACES)
-    )
-    # `unit` is null in the rows that only fill a statement up.
-    connection.execute(
-        "CREATE TEMP TRIGGER unit_parts INSTEAD OF INSERT ON unit_batch "
-        f"WHEN NEW.unit = 1 BEGIN {parts} END"
-    )
+        for place, part in enumerate(_PLACES)
+        for number, (of, when, statements) in enumerate(_TRIGGERS)
+        if of == part
+    }
+    # The last one made fires first. SQLite promises no order, so it is asked for the one it has.
+    for name, text in reversed(triggers.items()):
+        connection.execute(f"CREATE TEMP TRIGGER {name} INSTEAD OF INSERT ON unit_batch {text}")
+    program = connection.execute(f"EXPLAIN INSERT INTO unit_batch SELECT {nothing}")
+    found = [_FIRED.fullmatch(str(step[5])) for step in program if step[1] == "Init"]
+    order = [match[1] for match in found if match]
+    if order != list(triggers):
+        raise RuntimeError(f"SQLite {apsw.sqlitelibversion()} fires triggers so: {order}")

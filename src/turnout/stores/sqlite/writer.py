@@ -7,8 +7,8 @@ a lone unit is written at once and a thousand share a few commits.
 
 One statement, because a thread must take the interpreter's lock again after each: beside a busy
 event loop that costs up to a switch interval every time, however fast the statement was. The
-statement inserts into a view, whose trigger puts each part of a row in its table. Statements are
-prepared once, for a few numbers of rows; rows of nulls, which the trigger passes over, fill up.
+statement inserts into a view, whose triggers put each part of a row in its table. Statements are
+prepared once, for a few numbers of rows; rows of nulls, which the triggers pass over, fill up.
 
 Where the statement breaks a law, SQLite takes back all of it. The batch is then halved, inside one
 transaction, until those that break laws stand alone: they fail, their neighbours commit.
@@ -116,8 +116,8 @@ class Writer:
         """Starts the thread.
 
         Args:
-            connection: has a view `unit_batch` of these columns with a trigger that takes its rows
-                and passes over one of nulls.
+            connection: has a view `unit_batch` of these columns with triggers that take its
+                rows and pass over one of nulls.
             what: the file's kind, for messages.
             columns: the view's columns.
             refusal: what the waiting caller is told where a law is broken.
