@@ -41,8 +41,10 @@ _JOINED = (
 SELECT_WHOLE = f"SELECT {_COLUMNS} FROM payments AS p {_JOINED}"
 
 BY_ID = f"{SELECT_WHOLE} WHERE p.payment_id = ? ORDER BY o.sequence"
-BY_REFERENCE = f"""{SELECT_WHOLE} WHERE p.merchant_id = ? AND p.merchant_reference = ?
-    AND p.merchant_reference <> '' ORDER BY o.sequence"""
+# Asked for every new payment and hardly ever found, so it is short (apsw looks a statement up by
+# all of its text) and reads one index.
+ID_BY_REFERENCE = """SELECT payment_id FROM payments
+    WHERE merchant_id = ? AND merchant_reference = ? AND merchant_reference <> ''"""
 BY_OPERATION = f"""{SELECT_WHOLE} WHERE p.payment_id = (
     SELECT payment_id FROM operations WHERE operation_id = ?) ORDER BY o.sequence"""
 BY_PROVIDER_REFERENCE = f"""{SELECT_WHOLE} WHERE p.payment_id = (

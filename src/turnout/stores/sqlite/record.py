@@ -212,7 +212,8 @@ class SqliteStore(RulesetTables):
         """See `Store.find_payment_by_reference`."""
         if not merchant_reference:
             return None
-        return self._payment(reads.BY_REFERENCE, merchant_id, merchant_reference)
+        row = self._row(reads.ID_BY_REFERENCE, merchant_id, merchant_reference)
+        return None if row is None else self._payment(reads.BY_ID, row[0])
 
     async def find_payment_by_operation(self, operation_id: str) -> Payment | None:
         """See `Store.find_payment_by_operation`."""

@@ -36,9 +36,10 @@ Job = Callable[[apsw.Connection], Any]
 MOST_UNITS = 256
 
 # How many rows a statement has. A row too many costs a tenth of one that is needed, a prepared
-# statement some 10 KB for each of its rows; apsw keeps none of more than 16 KiB of text.
+# statement some 10 KB for each of its rows.
 _SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-_MOST_ROWS = _SIZES[-1]
+# apsw prepares a longer one anew each time.
+_MOST_TEXT = 16_384
 
 # What may be wrong with a unit: it breaks a law, or holds what no column can (a number beyond 64
 # bits, half a surrogate pair).
@@ -130,9 +131,11 @@ class Writer:
         self._connection = connection
         self._what = what
         row = f"({','.join('?' * len(columns))})"
-        self._statements = {
+        texts = {
             size: f"INSERT INTO unit_batch VALUES {','.join([row] * size)}" for size in _SIZES
         }
+        self._statements = {n: text for n, text in texts.items() if len(text) <= _MOST_TEXT}
+        self._most_rows = max(self._statements)
         self._filler = (None,) * len(columns)
         self._refusal = refusal
         self._woken = woken
@@ -280,13 +283,13 @@ class Writer:
     def _insert(self, batch: Sequence[_Entry]) -> None:
         """Writes the batch's units, all or none, inside a transaction or as one."""
         rows = [row for entry in batch for row in entry.rows or ()]
-        if len(rows) <= _MOST_ROWS:
+        if len(rows) <= self._most_rows:
             self._insert_rows(rows)
             return
         self._connection.execute("SAVEPOINT rows")
         try:
-            for start in range(0, len(rows), _MOST_ROWS):
-                self._insert_rows(rows[start : start + _MOST_ROWS])
+            for start in range(0, len(rows), self._most_rows):
+                self._insert_rows(rows[start : start + self._most_rows])
         except _UNFIT:
             self._connection.execute("ROLLBACK TO rows")
             self._connection.execute("RELEASE rows")
@@ -294,7 +297,7 @@ class Writer:
         self._connection.execute("RELEASE rows")
 
     def _insert_rows(self, rows: Rows) -> None:
-        size = next(size for size in _SIZES if size >= len(rows))
+        size = next(size for size in self._statements if size >= len(rows))
         rows += [self._filler] * (size - len(rows))
         # What a failing statement has done is taken back, inside a transaction too.
         self._connection.execute(self._statements[size], list(chain.from_iterable(rows)))
