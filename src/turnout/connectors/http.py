@@ -49,6 +49,8 @@ _NEVER_ROUND_S = 1e9
 _DEFAULT_HEADERS = (
     "User-Agent: turnout/1\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"
 )
+# What says that an answer did not come, or not whole.
+_NO_WHOLE_ANSWER = (HttpProcessingError, aiohttp.ClientError, aiohttp.EofStream, OSError)
 # Far above any number of providers' hosts.
 _ORIGINS_MAX = 1024
 
@@ -188,14 +190,18 @@ class HttpClient:
             if limit.reached:
                 # An answer without a length ends with its connection, which we have closed.
                 raise HttpUnknown("timeout")
-            if transport.get_write_buffer_size() == 0:
-                # Else it was answered before it was read, and the rest would begin the next one.
-                connection.release()
-        except (HttpProcessingError, aiohttp.ClientError, aiohttp.EofStream, OSError) as error:
-            raise HttpUnknown("timeout" if limit.reached else _fate(error)) from error
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, _NO_WHOLE_ANSWER):
+                raise HttpUnknown("timeout" if limit.reached else _fate(error)) from error
+            raise
         finally:
             limit.cancel()
+        if transport.get_write_buffer_size():
+            # It was answered before it was read, and the rest would begin the next request.
             connection.close()
+        else:
+            connection.release()
         encoding = headers.get("content-encoding", "identity")
         if encoding not in ("identity", ""):
             body = _inflate(body, encoding)
@@ -250,7 +256,7 @@ def _connect_timeout(connect_ms: int) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(connect=connect_ms / 1000, ceil_threshold=_NEVER_ROUND_S)
 
 
-def _fate(error: Exception) -> str:
+def _fate(error: BaseException) -> str:
     """Why no whole answer came."""
     if isinstance(error, aiohttp.ClientPayloadError):
         return "truncated"
@@ -259,8 +265,8 @@ def _fate(error: Exception) -> str:
     return "bad_http" if isinstance(error, HttpProcessingError) else "reset"
 
 
-async def _answer(protocol: ResponseHandler) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers with names in lower case, and the body as it came.
+async def _answer(protocol: ResponseHandler) -> tuple[int, Mapping[str, str], bytes]:
+    """Status, headers whose names' case does not matter, and the body as it came.
 
     Raises:
         HttpUnknown: the body is larger than BODY_MAX_BYTES.
@@ -269,7 +275,7 @@ async def _answer(protocol: ResponseHandler) -> tuple[int, dict[str, str], bytes
     message, stream = await protocol.read()
     while 100 <= message.code < 200 and message.code != 101:
         message, stream = await protocol.read()
-    headers = {name.lower(): value for name, value in message.headers.items()}
+    headers = message.headers
     if stream.is_eof():
         body = stream.read_nowait()
         if len(body) > BODY_MAX_BYTES:

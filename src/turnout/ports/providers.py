@@ -181,7 +181,10 @@ class HttpRequest:
 
 @dataclass(slots=True)
 class HttpResponse:
-    """One HTTP answer, read whole and under the size cap. Header names in lower case."""
+    """One HTTP answer, read whole and under the size cap.
+
+    Headers are looked up by names in lower case; what else the mapping holds is left open.
+    """
 
     status: int
     headers: Mapping[str, str]
