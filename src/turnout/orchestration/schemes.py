@@ -61,6 +61,9 @@ class Tally:
             holds: whether the rules hold for this payment.
         """
         self._holds = holds
+        if not holds:
+            # Nothing else is looked at then, and keys are dear.
+            return
         self.rules: SchemeRules = rule_book().of(card.network, now_ns)
         self._payment = payment
         self._network = card.network.value

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from turnout import _native
@@ -31,9 +32,10 @@ class RoutingOutcome(StrEnum):
     ABANDONED = "abandoned"
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingFacts:
+class RoutingFacts(NamedTuple):
     """What is known of a payment; None means unknown, which excludes no account by itself.
+
+    In the order in which the core takes them.
 
     Attributes:
         amount_minor: In the currency's minor units.
@@ -108,6 +110,10 @@ class RankedAccount(NamedTuple):
     fee_minor: float
     approval_to_lead: float | None
     weight: float
+
+
+# `_make` without its step of Python and its count: the core's rows are as long as the tuple.
+_ranked = partial(tuple.__new__, RankedAccount)
 
 
 class FilteredAccount(NamedTuple):
@@ -232,7 +238,7 @@ class Decision:
     @property
     def ranked(self) -> tuple[RankedAccount, ...]:
         """The eligible accounts, best first."""
-        return tuple(map(RankedAccount._make, self.native.ranked()))
+        return tuple(map(_ranked, self.native.ranked()))
 
     @property
     def filtered(self) -> tuple[FilteredAccount, ...]:
@@ -283,27 +289,13 @@ class RoutingEngine:
         Raises:
             RoutingError: unknown_profile, invalid_facts.
         """
+        metadata = facts.metadata
         native = self._router.decide(
             profile_id,
             now_ns,
             seed,
-            facts.amount_minor,
-            facts.currency,
-            facts.method,
-            facts.network,
-            facts.funding,
-            facts.bin,
-            facts.issuer_country,
-            facts.capabilities,
-            facts.excluded,
-            facts.no_exploring,
-            facts.capture_method,
-            facts.channel,
-            facts.three_ds,
-            facts.billing_country,
-            facts.recurring,
-            facts.risk_score,
-            tuple(facts.metadata.items()) if facts.metadata else None,
+            *facts[:-2],
+            tuple(metadata.items()) if metadata else None,
             facts.sticky_key,
         )
         return Decision(decision_id, native)

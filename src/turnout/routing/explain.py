@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 from turnout.routing.engine import Decision, RankedAccount
 
@@ -13,6 +14,7 @@ _GATES = {
     "rate_limited": "has used up its calls a second",
     "breaker_open": "has an open breaker",
 }
+_CALLABLE = ("healthy", "probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,10 @@ def explain(decision: Decision) -> Explanation:
 def brief(decision: Decision) -> list[str]:
     """What a payment itself keeps of the reasons: the summary, and why accounts fell out."""
     filtered = decision.filtered
-    return [
-        _summary(decision, decision.ranked, len(filtered)),
-        *(f"{out.account_id}: {out.text}" for out in filtered),
-    ]
+    reasons = [_summary(decision, decision.ranked, len(filtered))]
+    for out in filtered:
+        reasons.append(f"{out.account_id}: {out.text}")
+    return reasons
 
 
 def _rules(decision: Decision) -> str:
@@ -128,7 +130,7 @@ def _change(account: RankedAccount, first: RankedAccount, decision: Decision) ->
 
 
 def _callable(account: RankedAccount) -> bool:
-    return account.gate in ("healthy", "probe")
+    return account.gate in _CALLABLE
 
 
 def _summary(decision: Decision, ranked: tuple[RankedAccount, ...], filtered: int) -> str:
@@ -144,7 +146,7 @@ def _summary(decision: Decision, ranked: tuple[RankedAccount, ...], filtered: in
         return f"No account may be called as it should; {first.account_id} is the least ill."
     if len(ranked) == 1:
         return f"{first.account_id} is the only account that can take this payment."
-    why = _why_ruled(first, ranked, decision) or _why_first(first, ranked[1:], _rules(decision))
+    why = _why_ruled(first, ranked, decision) or _why_first(first, ranked[1:], decision)
     return f"{first.account_id} stands first: {why}."
 
 
@@ -155,8 +157,8 @@ def _why_ruled(
     by = decision.first_by
     if by == "split":
         return f"drawn by the split of {_rules(decision)}, with chance {first.propensity:.1%}"
-    best = max(account.score for account in ranked if _callable(account))
     if by == "commit":
+        best = max(account.score for account in ranked if _callable(account))
         return (
             f"it lags behind its commitment in {_rules(decision)}, and its score is "
             f"{best - first.score:.4f} below the best"
@@ -169,15 +171,22 @@ def _why_ruled(
     return None
 
 
-def _why_first(first: RankedAccount, others: tuple[RankedAccount, ...], rules: str) -> str:
-    rivals = [other for other in others if _callable(other) and other.tier == first.tier]
+_score = attrgetter("score")
+
+
+def _why_first(first: RankedAccount, others: tuple[RankedAccount, ...], decision: Decision) -> str:
+    tier = first.tier
+    rivals = [other for other in others if other.tier == tier and other.gate in _CALLABLE]
     if rivals:
-        best = max(rivals, key=lambda rival: rival.score)
-        if first.score >= best.score:
+        best = max(rivals, key=_score) if len(rivals) > 1 else rivals[0]
+        ahead = first.score - best.score
+        if ahead >= 0:
             bare = first.score - first.weight
-            weighed = any(bare < rival.score - rival.weight for rival in rivals)
-            by_rules = f" by the weights of {rules}" if weighed else ""
-            ahead = first.score - best.score
+            weighed = False
+            for rival in rivals:
+                if bare < rival.score - rival.weight:
+                    weighed = True
+            by_rules = f" by the weights of {_rules(decision)}" if weighed else ""
             return f"the best score of its tier{by_rules}, {ahead:.4f} before the next"
         return (
             f"drawn with chance {first.propensity:.1%} among the nearly equal, "
