@@ -39,23 +39,26 @@ class Run:
         late: the caller's time is up.
         begun_ns: monotonic time at which it began.
         provider_ns: how much of its time providers took.
+        task: does its work, once it has begun.
     """
 
     __slots__ = (
         "_clock",
         "_created_at_ns",
+        "_ended",
         "_store",
         "_timer",
+        "_waiting",
         "answered",
         "begun_ns",
         "caller",
         "claimed",
         "encode_present",
         "fingerprint",
-        "future",
         "key",
         "late",
         "provider_ns",
+        "task",
     )
 
     def __init__(
@@ -64,7 +67,6 @@ class Run:
         self.caller = caller
         self.key = key
         self.fingerprint = fingerprint
-        self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.answered = False
         self.claimed = False
         self.late = False
@@ -74,7 +76,24 @@ class Run:
         self._created_at_ns = clock.now_ns()
         self.begun_ns = clock.monotonic_ns()
         self.provider_ns = 0
+        self.task: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[bytes]] = []
+        self._ended: bytes | Exception | None = None
         self._timer: asyncio.TimerHandle | asyncio.Task[None] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether those who wait have been told; the work may still go on."""
+        return self._ended is not None
+
+    def wait(self) -> asyncio.Future[bytes]:
+        """A future of the caller's own for the answer: to give it up ends nothing else."""
+        future = asyncio.get_running_loop().create_future()
+        if self._ended is None:
+            self._waiting.append(future)
+        else:
+            _tell(future, self._ended)
+        return future
 
     def claim(self, payment_id: str, operation_id: str) -> Claim:
         """The claim to write in the call's first commit.
@@ -116,14 +135,19 @@ class Run:
     def resolve(self, answer: bytes) -> None:
         """Gives the answer to everybody who waits for it."""
         self.stop_timer()
-        if not self.future.done():
-            self.future.set_result(answer)
+        self._end(answer)
 
     def fail(self, error: Exception) -> None:
         """Tells everybody who waits that there is no answer; the work may still go on."""
         self.stop_timer()
-        if not self.future.done():
-            self.future.set_exception(error)
+        self._end(error)
+
+    def _end(self, ended: bytes | Exception) -> None:
+        if self._ended is None:
+            self._ended = ended
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                _tell(future, ended)
 
     async def adopt_stored(self) -> None:
         """Gives the answer that somebody else stored (a webhook that came first), if one did."""
@@ -156,7 +180,7 @@ class Run:
             self._answer_present()
 
     def _answer_present(self) -> None:
-        if self.answered or self.future.done() or self.encode_present is None:
+        if self.answered or self.done or self.encode_present is None:
             return
         self.answered = True
         self._timer = asyncio.get_running_loop().create_task(
@@ -168,11 +192,9 @@ class Run:
             stored = await self._store.answer_claim(self.key, answer)
         except Exception as error:
             # Whoever waits must hear of it; the payment itself goes on in the run's task.
-            if not self.future.done():
-                self.future.set_exception(error)
+            self._end(error)
             return
-        if not self.future.done():
-            self.future.set_result(stored)
+        self._end(stored)
 
 
 class Claims:
@@ -194,12 +216,11 @@ class Claims:
         self._fingerprint = fingerprint
         self._margin_ns = answer_margin_ms * _MS
         self._running: dict[tuple[str, str, str], Run] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def in_flight(self) -> int:
         """How many runs are under way, answered or not."""
-        return len(self._tasks)
+        return len(self._running)
 
     async def run(
         self, caller: Caller, idem: Idempotency, work: Callable[[Run], Awaitable[None]]
@@ -223,16 +244,15 @@ class Claims:
             return await self._join(running, caller, fingerprint)
         run = Run(caller, ClaimKey(*name), fingerprint, self._store, self._clock)
         self._running[name] = run
-        task = asyncio.get_running_loop().create_task(self._execute(name, run, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(run.future)
+        run.task = asyncio.get_running_loop().create_task(self._execute(name, run, work))
+        return await run.wait()
 
     async def drain(self, timeout_s: float) -> int:
         """Waits until all runs are done, at most this long; returns how many are left."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=timeout_s)
-        return len(self._tasks)
+        tasks = [run.task for run in self._running.values() if run.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+        return len(self._running)
 
     async def _execute(
         self, name: tuple[str, str, str], run: Run, work: Callable[[Run], Awaitable[None]]
@@ -252,10 +272,10 @@ class Claims:
                     raise _in_progress() from None
                 await self._replay(run, stored)
                 return
-            if not run.future.done():
+            if not run.done:
                 await run.resolve_stored()
         except Exception as error:
-            if run.future.done():
+            if run.done:
                 raise
             run.fail(error)
         finally:
@@ -267,10 +287,15 @@ class Claims:
             raise IdempotencyKeyReused
         self._observer.replayed("joined")
         left_s = (caller.deadline_ns - self._margin_ns - self._clock.monotonic_ns()) / 1e9
-        done, _ = await asyncio.wait([asyncio.shield(run.future)], timeout=max(left_s, 0))
+        answer = run.wait()
+        try:
+            done, _ = await asyncio.wait([answer], timeout=max(left_s, 0))
+        finally:
+            # Nobody looks at it any more where the time is up, or the caller has gone.
+            answer.cancel()
         if not done:
             raise _in_progress()
-        return run.future.result()
+        return answer.result()
 
     async def _replay(self, run: Run, claim: Claim) -> None:
         """Answers from the record; where nothing is answered yet, waits for whoever settles it."""
@@ -301,6 +326,16 @@ class Claims:
         if operation is not None and operation.kind == "refund":
             return self._encoder.refund(payment, operation)
         return self._encoder.payment(payment)
+
+
+def _tell(future: asyncio.Future[bytes], ended: bytes | Exception) -> None:
+    """Ends a wait, unless whoever waited has gone."""
+    if future.done():
+        return
+    if isinstance(ended, Exception):
+        future.set_exception(ended)
+    else:
+        future.set_result(ended)
 
 
 def _in_progress() -> RequestInProgress:
