@@ -84,6 +84,8 @@ OPEN_STATES: frozenset[OperationState] = frozenset(
     {_S.SENDING, _S.PENDING, _S.REQUIRES_ACTION, _S.UNKNOWN, _S.NEEDS_REVIEW}
 )
 
+_UNKNOWN = OperationState.UNKNOWN
+
 # The reason of a cancel that frees what a final capture left over.
 FINAL_CAPTURE: Final = "final_capture"
 # Why an operation is `unknown` that is written down for recovery to send.
@@ -161,7 +163,7 @@ class Operation:
     @property
     def unsent(self) -> bool:
         """Whether recovery is to send it first, rather than to find out what became of it."""
-        return self.state is OperationState.UNKNOWN and self.reason == NOT_SENT
+        return self.state is _UNKNOWN and self.reason == NOT_SENT
 
     @property
     def frees_rest(self) -> bool:

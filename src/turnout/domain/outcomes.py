@@ -14,6 +14,10 @@ from turnout.domain.declines import Decline
 from turnout.domain.operation import OperationKind
 from turnout.domain.payment import AvsResult, CaptureMethod, CvcResult, NextAction, Payment
 
+_MANUAL = CaptureMethod.MANUAL
+_AVS_UNKNOWN = AvsResult.UNKNOWN
+_CVC_UNKNOWN = CvcResult.UNKNOWN
+
 
 class OutcomeKind(StrEnum):
     """What is now known of an operation."""
@@ -91,10 +95,10 @@ def take_facts(payment: Payment, outcome: Outcome) -> bool:
     payment.network_transaction_id = (
         payment.network_transaction_id or outcome.network_transaction_id
     )
-    if payment.avs_result is AvsResult.UNKNOWN:
+    if payment.avs_result is _AVS_UNKNOWN:
         payment.avs_result = outcome.avs_result
-    if payment.cvc_result is CvcResult.UNKNOWN:
+    if payment.cvc_result is _CVC_UNKNOWN:
         payment.cvc_result = outcome.cvc_result
-    if not payment.capture_before_ns and payment.capture_method is CaptureMethod.MANUAL:
+    if not payment.capture_before_ns and payment.capture_method is _MANUAL:
         payment.capture_before_ns = outcome.capture_before_ns
     return before != (payment.network_transaction_id, payment.avs_result, payment.cvc_result)

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from turnout.domain.cards import CardFacts
 from turnout.domain.declines import Decline
+from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationKind, OperationState
 
 
@@ -32,6 +33,8 @@ class PaymentStatus(StrEnum):
 
 
 _P = PaymentStatus
+_KIND = members(OperationKind)
+_STATE = members(OperationState)
 
 # The only table of edges. A payment begins in one of STARTS.
 STARTS: frozenset[PaymentStatus] = frozenset(
@@ -75,6 +78,9 @@ class CaptureMethod(StrEnum):
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
+
+
+_AUTOMATIC = CaptureMethod.AUTOMATIC
 
 
 class Initiator(StrEnum):
@@ -313,14 +319,14 @@ class Payment:
     def authorization(self) -> Operation | None:
         """The authorize operation that succeeded, or None."""
         for one in self.operations:
-            if one.kind is OperationKind.AUTHORIZE and one.state is OperationState.SUCCEEDED:
+            if one.kind is _KIND.AUTHORIZE and one.state is _STATE.SUCCEEDED:
                 return one
         return None
 
     @property
     def cancel_open(self) -> bool:
         """Whether a cancel is under way, so that nothing may be captured."""
-        return any(one.kind is OperationKind.CANCEL and one.open for one in self.operations)
+        return any(one.kind is _KIND.CANCEL and one.open for one in self.operations)
 
     @property
     def capturable_minor(self) -> int:
@@ -343,21 +349,18 @@ class Payment:
         """Recomputes all sums from the operations."""
         authorized = captured = pending_capture = refunded = pending_refund = 0
         for one in self.operations:
-            succeeded = one.state is OperationState.SUCCEEDED
-            if one.kind is OperationKind.AUTHORIZE:
+            succeeded = one.state is _STATE.SUCCEEDED
+            if one.kind is _KIND.AUTHORIZE:
                 if succeeded:
                     authorized += one.amount_minor
-                    if (
-                        self.capture_method is CaptureMethod.AUTOMATIC
-                        and not self.capture_reversed
-                    ):
+                    if self.capture_method is _AUTOMATIC and not self.capture_reversed:
                         captured += one.amount_minor
-            elif one.kind is OperationKind.CAPTURE:
+            elif one.kind is _KIND.CAPTURE:
                 if succeeded:
                     captured += one.amount_minor
                 elif one.open:
                     pending_capture += one.amount_minor
-            elif one.kind is OperationKind.REFUND:
+            elif one.kind is _KIND.REFUND:
                 if succeeded:
                     refunded += one.amount_minor
                 elif one.open:

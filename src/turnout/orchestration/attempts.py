@@ -16,6 +16,7 @@ from turnout.domain import ids
 from turnout.domain.accounts import Account, Profile
 from turnout.domain.cards import CardFacts
 from turnout.domain.errors import Overloaded, StateConflict
+from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Payment, PaymentStatus
@@ -35,6 +36,12 @@ from turnout.ports import (
     VersionConflict,
 )
 from turnout.routing.engine import Blocked, Permit, Refusal, RoutingOutcome
+
+_Kind = members(OperationKind)
+_State = members(OperationState)
+_Outcome = members(OutcomeKind)
+_Status = members(PaymentStatus)
+_Routed = members(RoutingOutcome)
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +107,9 @@ class Cascade:
         now_ns = clock.now_ns()
         holds = payment.live or profile.scheme_rules_in_test
         tally = Tally(payment, facts, credential, now_ns, holds=holds)
-        await tally.look(parts.store, now_ns)
-        tally.require(now_ns)
+        if holds:
+            await tally.look(parts.store, now_ns)
+            tally.require(now_ns)
         choice = choose(parts, payment, facts, now_ns)
         decision = choice.decision
         if decision.blocked is not None:
@@ -141,7 +149,7 @@ class Cascade:
         decision = choice.decision
         change = Change(payment, parts.mint)
         if not insert:
-            payment.move(PaymentStatus.PROCESSING, change.now_ns)
+            payment.move(_Status.PROCESSING, change.now_ns)
             payment.decline = None
         payment.decision = summary_of(choice, payment.config_version)
         payment.decision.reasons.append(
@@ -167,7 +175,9 @@ class Cascade:
         committed = parts.store.commit(unit)
         sealed = seal() if seal is not None else None
         try:
-            await self._begin(way, operation, unit, committed)
+            await run.begin(committed, lambda: parts.encoder.payment(payment))
+        except AttemptRefused:
+            await self._begin_again(way, operation, unit)
         finally:
             unsealed = None
             if sealed is not None:
@@ -175,28 +185,27 @@ class Cascade:
                     await sealed
                 except StoreUnavailable as error:
                     log.error("a card could not be kept: %s", error)
-                    unsealed = Outcome(OutcomeKind.NOT_PROCESSED, reason="vault_unavailable")
+                    unsealed = Outcome(_Outcome.NOT_PROCESSED, reason="vault_unavailable")
         return operation, unsealed
 
-    async def _begin(
-        self, way: _Way, operation: Operation, unit: UnitOfWork, committed: Awaitable[None]
-    ) -> None:
-        """Awaits the first commit; where the card's counters moved meanwhile, looks again.
+    async def _begin_again(self, way: _Way, operation: Operation, unit: UnitOfWork) -> None:
+        """The card's counters moved before the first commit: looks again, and commits again.
 
         Raises:
             StateConflict, Overloaded: now the scheme forbids the attempt; nothing was stored.
         """
         parts, payment = self._parts, way.payment
         for _ in range(_LOOKS_MOST):
+            now_ns = parts.mint.clock.now_ns()
+            await way.tally.look(parts.store, now_ns)
+            way.tally.require(now_ns)
+            unit.count = way.tally.count(operation, now_ns)
+            committed = parts.store.commit(unit)
             try:
                 await way.run.begin(committed, lambda: parts.encoder.payment(payment))
                 return
             except AttemptRefused:
-                now_ns = parts.mint.clock.now_ns()
-                await way.tally.look(parts.store, now_ns)
-                way.tally.require(now_ns)
-                unit.count = way.tally.count(operation, now_ns)
-                committed = parts.store.commit(unit)
+                continue
         raise counters_busy(way.tally.rules.scheme)
 
     async def _attempts(
@@ -258,11 +267,11 @@ class Cascade:
     def _may_go_on(self, way: _Way, outcome: Outcome) -> bool:
         """Whether no money moved for certain, the scheme allows it, and the caller is there."""
         run = way.run
-        if outcome.kind is OutcomeKind.NOT_PROCESSED:
+        if outcome.kind is _Outcome.NOT_PROCESSED:
             known = True
         else:
             known = (
-                outcome.kind is OutcomeKind.DECLINED
+                outcome.kind is _Outcome.DECLINED
                 and outcome.decline is not None
                 and outcome.decline.soft
             )
@@ -294,7 +303,7 @@ class Cascade:
     def _give_back(self, permit: Permit) -> None:
         self._parts.engine.finish(
             permit,
-            RoutingOutcome.ABANDONED,
+            _Routed.ABANDONED,
             latency_ms=0.0,
             now_ns=self._parts.mint.clock.now_ns(),
         )
@@ -305,13 +314,13 @@ class Cascade:
             self._parts.mint.new(ids.ATTEMPT, change.now_ns),
             payment.payment_id,
             payment.merchant_id,
-            OperationKind.AUTHORIZE,
+            _Kind.AUTHORIZE,
             len(payment.operations) + 1,
             account.account_id,
             account.provider,
             payment.amount_minor,
             payment.currency,
-            OperationState.SENDING,
+            _State.SENDING,
             change.now_ns,
             change.now_ns,
             claim=run.key,
@@ -320,9 +329,9 @@ class Cascade:
         change.add(operation)
         return operation
 
-    async def _send(
+    def _send(
         self, way: _Way, operation: Operation, account: Account, permit: Permit
-    ) -> Outcome:
+    ) -> Awaitable[Outcome]:
         parts, payment = self._parts, way.payment
         request = AuthorizeRequest(
             operation.operation_id,
@@ -338,7 +347,7 @@ class Cascade:
             require_three_ds=way.choice.decision.require_three_ds,
         )
         connector = parts.directory.connectors[account.provider]
-        return await parts.call(
+        return parts.call(
             operation, permit, lambda: connector.authorize(account, request), way.run
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from turnout.domain import ids
 from turnout.domain.events import Event, EventType
 from turnout.domain.ledger import LedgerKind, LedgerTransaction, postings
+from turnout.domain.members import members
 from turnout.domain.operation import (
     ID_PREFIX,
     ClaimKey,
@@ -20,6 +21,9 @@ from turnout.domain.payment import Payment
 from turnout.orchestration.mint import Mint
 from turnout.orchestration.schemes import tell_settled
 from turnout.ports import Claim, DecisionRecord, Encoder, UnitOfWork
+
+_Kind = members(OperationKind)
+_State = members(OperationState)
 
 # Events about a refund carry the refund; all others carry the payment.
 _REFUND_EVENTS = frozenset(
@@ -136,7 +140,7 @@ class Change:
             for operation in self._operations:
                 if operation.claim is None:
                     continue
-                if operation.kind is OperationKind.REFUND:
+                if operation.kind is _Kind.REFUND:
                     payload = encoder.refund(payment, operation)
                 else:
                     payload = encoded = encoded or encoder.payment(payment)
@@ -153,7 +157,7 @@ def new_operation(
 ) -> Operation:
     """A follow-up of the payment's authorization, or of its last attempt; nobody holds it yet."""
     now_ns = mint.clock.now_ns()
-    at = payment.authorization or payment.of_kind(OperationKind.AUTHORIZE)[-1]
+    at = payment.authorization or payment.of_kind(_Kind.AUTHORIZE)[-1]
     return Operation(
         mint.new(ID_PREFIX[kind], now_ns),
         payment.payment_id,
@@ -164,7 +168,7 @@ def new_operation(
         at.provider,
         amount_minor,
         payment.currency,
-        OperationState.SENDING,
+        _State.SENDING,
         now_ns,
         now_ns,
         claim=claim,

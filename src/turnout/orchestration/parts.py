@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from turnout.domain.errors import NotFound
+from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Payment
@@ -29,6 +30,10 @@ from turnout.orchestration.settle import Settler
 from turnout.ports import Encoder, Store, StoreUnavailable, UnitOfWork, VersionConflict
 from turnout.routing.engine import Permit, RoutingError, RoutingOutcome
 from turnout.vault import CardVault
+
+_Kind = members(OperationKind)
+_Outcome = members(OutcomeKind)
+_Routed = members(RoutingOutcome)
 
 log = logging.getLogger(__name__)
 
@@ -110,18 +115,18 @@ class Parts:
             outcome = await send()
         except Exception:
             log.exception("connector failed on %s", operation.operation_id)
-            outcome = Outcome(OutcomeKind.UNKNOWN, reason="connector_defect")
+            outcome = Outcome(_Outcome.UNKNOWN, reason="connector_defect")
         finally:
             self.calling.discard(operation.operation_id)
             took_ns = clock.monotonic_ns() - begun_ns
-            result = RoutingOutcome.TIMEOUT if outcome is None else routing_outcome(outcome)
+            result = _Routed.TIMEOUT if outcome is None else routing_outcome(outcome)
             self.engine.finish(permit, result, latency_ms=took_ns / 1e6, now_ns=clock.now_ns())
         if run is not None:
             run.provider_ns += took_ns
         self.observer.attempt(operation, outcome, took_ns / 1e9)
         if self.budgets is not None:
             self._account_for(self.budgets, operation.account_id, outcome, repeated)
-        if outcome.kind is OutcomeKind.UNKNOWN:
+        if outcome.kind is _Outcome.UNKNOWN:
             self._unanswered.setdefault(operation.operation_id, begun_ns + took_ns)
         else:
             self._unanswered.pop(operation.operation_id, None)
@@ -182,7 +187,7 @@ class Parts:
                 payment = await self.read_again(payment.payment_id, run)
                 continue
             self._tell(payment, operation, run)
-            if before in _LEFT_OPEN and operation.kind is OperationKind.AUTHORIZE:
+            if before in _LEFT_OPEN and operation.kind is _Kind.AUTHORIZE:
                 await self._learn(payment, operation, outcome, change.now_ns)
             return payment
 
@@ -207,7 +212,7 @@ class Parts:
 
     def _tell(self, payment: Payment, operation: Operation, run: Run | None) -> None:
         self.observer.settled(payment, operation, run.caller.request_id if run else "")
-        if run is not None and operation.kind is OperationKind.AUTHORIZE:
+        if run is not None and operation.kind is _Kind.AUTHORIZE:
             total_ns = self.mint.clock.monotonic_ns() - run.begun_ns
             self.observer.authorized(total_ns / 1e9, run.provider_ns / 1e9)
 

@@ -36,6 +36,7 @@ from turnout.orchestration.validate import (
 from turnout.ports import MerchantReferenceTaken, PaymentFilter, VersionConflict
 from turnout.vault import CardHints, CardReveal
 
+_PROCESSING = PaymentStatus.PROCESSING
 _ASKABLE = frozenset(
     {OperationState.UNKNOWN, OperationState.PENDING, OperationState.REQUIRES_ACTION}
 )
@@ -155,7 +156,7 @@ class Payments:
         profile = self._profile(run, command.profile_id)
         await self._refuse_taken(run, command.merchant_reference)
         method = await self._method(run, command.method, command.details.customer.reference)
-        payment = self._new(run, command, profile, PaymentStatus.PROCESSING, method.view)
+        payment = self._new(run, command, profile, _PROCESSING, method.view)
         try:
             await self._cascade.authorize(
                 run,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from turnout.domain.accounts import Account, Profile
 from turnout.domain.cards import CardFacts, Funding, Network
 from turnout.domain.declines import RetryAdvice
+from turnout.domain.members import members
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import DecisionSummary, Payment
 from turnout.routing.engine import Decision, RoutingEngine, RoutingFacts, RoutingOutcome
@@ -23,6 +24,12 @@ from turnout.routing.snapshot import (
     RoutingSettings,
     compile_config,
 )
+
+_Funding = members(Funding)
+_Network = members(Network)
+_Outcome = members(OutcomeKind)
+_Advice = members(RetryAdvice)
+_Routed = members(RoutingOutcome)
 
 MULTI_CAPTURE = "multi_capture"
 # Health is saved under this name in the record, so that a restart is not a cold start.
@@ -124,8 +131,8 @@ def facts_of(payment: Payment, card: CardFacts) -> RoutingFacts:
         payment.amount_minor,
         payment.currency,
         "card",
-        None if card.network is Network.UNKNOWN else card.network,
-        None if card.funding is Funding.UNKNOWN else card.funding,
+        None if card.network is _Network.UNKNOWN else card.network,
+        None if card.funding is _Funding.UNKNOWN else card.funding,
         card.bin or None,
         card.issuer_country or None,
         capture_method=payment.capture_method,
@@ -156,19 +163,19 @@ class Choice:
 def routing_outcome(outcome: Outcome) -> RoutingOutcome:
     """What an answer says of the account's health and of the issuer's mind."""
     kind = outcome.kind
-    if kind is OutcomeKind.SUCCEEDED:
-        return RoutingOutcome.APPROVED
-    if kind is OutcomeKind.DECLINED:
+    if kind is _Outcome.SUCCEEDED:
+        return _Routed.APPROVED
+    if kind is _Outcome.DECLINED:
         why = outcome.decline
-        if why is None or why.soft or why.advice is RetryAdvice.RETRY_LATER:
-            return RoutingOutcome.ISSUER_DECLINED_SOFT
-        return RoutingOutcome.ISSUER_DECLINED_HARD
-    if kind is OutcomeKind.NOT_PROCESSED:
-        return RoutingOutcome.TECHNICAL_ERROR
-    if kind is OutcomeKind.UNKNOWN:
-        return RoutingOutcome.TIMEOUT
+        if why is None or why.soft or why.advice is _Advice.RETRY_LATER:
+            return _Routed.ISSUER_DECLINED_SOFT
+        return _Routed.ISSUER_DECLINED_HARD
+    if kind is _Outcome.NOT_PROCESSED:
+        return _Routed.TECHNICAL_ERROR
+    if kind is _Outcome.UNKNOWN:
+        return _Routed.TIMEOUT
     # The provider works and nobody has decided yet.
-    return RoutingOutcome.ABANDONED
+    return _Routed.ABANDONED
 
 
 def summary_of(choice: Choice, config_version: int) -> DecisionSummary:

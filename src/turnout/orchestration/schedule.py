@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationState
 from turnout.domain.payment import NextAction
 from turnout.orchestration.directory import Directory
 from turnout.ports import Random
+
+_State = members(OperationState)
 
 _SECOND_NS = 1_000_000_000
 _HOUR_NS = 3_600 * _SECOND_NS
@@ -75,7 +78,7 @@ class Schedule:
         """
         intervals = self.settings.intervals_s
         wait_s = intervals[min(operation.checks, len(intervals) - 1)]
-        if operation.state is OperationState.REQUIRES_ACTION:
+        if operation.state is _State.REQUIRES_ACTION:
             # The payer is typing: look rarely, and once more when their time is up.
             due = self.action_ends_ns(operation)
             return min(max(due, now_ns + _SECOND_NS), now_ns + 60 * _SECOND_NS)
@@ -88,10 +91,10 @@ class Schedule:
         """Whether a person must look at it."""
         limit_s = (
             self.settings.pending_review_after_s
-            if operation.state is OperationState.PENDING
+            if operation.state is _State.PENDING
             else self.settings.review_after_s
         )
-        if operation.state is OperationState.REQUIRES_ACTION:
+        if operation.state is _State.REQUIRES_ACTION:
             limit_s += self.settings.action_timeout_s
         return now_ns - operation.created_at_ns > limit_s * _SECOND_NS
 

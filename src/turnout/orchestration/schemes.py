@@ -17,6 +17,7 @@ from hashlib import blake2b
 from turnout.domain.cards import CardFacts
 from turnout.domain.declines import Decline, DeclineCode
 from turnout.domain.errors import Overloaded, StateConflict
+from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Initiator, Payment
@@ -31,6 +32,11 @@ from turnout.ports import (
     UnitOfWork,
 )
 from turnout.routing.schemes import Asked, Forbidden, SchemeRules, judge, room, rule_book
+
+_Initiator = members(Initiator)
+_Kind = members(OperationKind)
+_State = members(OperationState)
+_Outcome = members(OutcomeKind)
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +74,7 @@ class Tally:
         self._payment = payment
         self._network = card.network.value
         self._expiry = card.expiry_year * 100 + card.expiry_month
-        self._merchant_initiated = payment.details.initiator is Initiator.MERCHANT
+        self._merchant_initiated = payment.details.initiator is _Initiator.MERCHANT
         self._keys = _keys(payment, credential, counts_card=self.rules.card_window_ns > 0)
         self._facts = SchemeFacts()
 
@@ -137,12 +143,12 @@ class Tally:
             return
         facts = self._facts
         last = facts.attempts[-1]
-        if outcome.kind in (OutcomeKind.NOT_PROCESSED, OutcomeKind.DECLINED):
+        if outcome.kind in (_Outcome.NOT_PROCESSED, _Outcome.DECLINED):
             facts.card_open -= 1
-        if outcome.kind is OutcomeKind.NOT_PROCESSED:
+        if outcome.kind is _Outcome.NOT_PROCESSED:
             facts.attempts.pop()
             facts.card_sent_at_ns.remove(last.sent_at_ns)
-        elif outcome.kind is OutcomeKind.DECLINED and outcome.decline is not None:
+        elif outcome.kind is _Outcome.DECLINED and outcome.decline is not None:
             told = _declined(self.rules, operation.operation_id, outcome.decline, now_ns)
             last.declined_at_ns = told.declined_at_ns
             last.issuer_code, last.advice_code = told.issuer_code, told.advice_code
@@ -220,13 +226,13 @@ def counters_busy(rule: str) -> Overloaded:
 def tell_settled(unit: UnitOfWork, payment: Payment, now_ns: int) -> None:
     """Adds to a unit what its operations' outcomes mean to the schemes' counters."""
     for operation in unit.operations:
-        if operation.kind is not OperationKind.AUTHORIZE:
+        if operation.kind is not _Kind.AUTHORIZE:
             continue
         why = operation.decline
         asked = why is None or why.issuer_code or why.code not in _NEVER_ASKED
         if operation.state in _CLEARED or not asked:
             unit.uncounted.append(operation.operation_id)
-        elif operation.state is OperationState.FAILED and why is not None:
+        elif operation.state is _State.FAILED and why is not None:
             method = payment.method
             if method is not None and method.card is not None:
                 rules = rule_book().of(method.card.network, now_ns)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from turnout.domain.declines import Decline, DeclineCode, decline
 from turnout.domain.events import EventType
 from turnout.domain.ledger import LedgerKind
+from turnout.domain.members import members
 from turnout.domain.operation import (
     FINAL_CAPTURE,
     NOT_SENT,
@@ -35,14 +36,18 @@ from turnout.domain.reviews import (
 from turnout.orchestration.change import Change, new_operation
 from turnout.orchestration.schedule import Schedule
 
-_S = OperationState
+_Capture = members(CaptureMethod)
+_Event = members(EventType)
+_Ledger = members(LedgerKind)
+_Kind = members(OperationKind)
+_Outcome = members(OutcomeKind)
+_S = members(OperationState)
+_Status = members(PaymentStatus)
 _SETTLED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.NOT_PROCESSED, _S.NEEDS_REVIEW})
 _UNDECIDED = frozenset({PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION})
 _NO_MONEY = frozenset({OutcomeKind.DECLINED, OutcomeKind.NOT_PROCESSED})
 
-
-# Why an operation failed whose success was taken back: that success may still be told, again or
-# for the first time.
+# Why an operation failed whose success was taken back: that may still be told, or told again.
 _TAKEN_BACK = "taken_back"
 
 
@@ -83,7 +88,7 @@ class Settler:
         if outcome.provider_state:
             operation.provider_state.update(outcome.provider_state)
         kind = outcome.kind
-        if kind is OutcomeKind.SUCCEEDED:
+        if kind is _Outcome.SUCCEEDED:
             if _mismatch(operation, outcome):
                 self.review(change, operation, _mismatch(operation, outcome))
             else:
@@ -92,10 +97,10 @@ class Settler:
             # The record has let go of what its payer may go without for days.
             operation.decline = outcome.decline
             self.review(change, operation, REST_STILL_HELD)
-        elif kind is OutcomeKind.DECLINED:
+        elif kind is _Outcome.DECLINED:
             operation.decline = outcome.decline or decline(DeclineCode.GENERIC)
             self._fail(change, operation, _S.FAILED, outcome.reason, conclude)
-        elif kind is OutcomeKind.NOT_PROCESSED:
+        elif kind is _Outcome.NOT_PROCESSED:
             self._fail(change, operation, _S.NOT_PROCESSED, outcome.reason, conclude)
         else:
             self._wait(change, operation, outcome)
@@ -110,9 +115,9 @@ class Settler:
         """
         if outcome.provider_reference:
             operation.provider_reference = outcome.provider_reference
-        if outcome.kind is OutcomeKind.SUCCEEDED:
+        if outcome.kind is _Outcome.SUCCEEDED:
             self._succeed(change, operation, outcome)
-        elif outcome.kind is OutcomeKind.DECLINED:
+        elif outcome.kind is _Outcome.DECLINED:
             operation.decline = outcome.decline or decline(DeclineCode.GENERIC)
             self._fail(change, operation, _S.FAILED, outcome.reason, True)
         else:
@@ -123,24 +128,24 @@ class Settler:
     def _wait(self, change: Change, operation: Operation, outcome: Outcome) -> None:
         payment, now_ns = change.payment, change.now_ns
         was_sending = operation.state is _S.SENDING
-        if outcome.kind is OutcomeKind.UNKNOWN:
+        if outcome.kind is _Outcome.UNKNOWN:
             if was_sending:
                 operation.move(_S.UNKNOWN, now_ns)
             operation.reason = outcome.reason
-        elif outcome.kind is OutcomeKind.PENDING:
+        elif outcome.kind is _Outcome.PENDING:
             if operation.state is not _S.REQUIRES_ACTION or not payment.next_action:
                 operation.move(_S.PENDING, now_ns)
             operation.reason = outcome.reason
         else:
             operation.move(_S.REQUIRES_ACTION, now_ns)
-            if operation.kind is OperationKind.AUTHORIZE and payment.status in _UNDECIDED:
-                first = payment.status is not PaymentStatus.REQUIRES_ACTION
-                payment.move(PaymentStatus.REQUIRES_ACTION, now_ns)
+            if operation.kind is _Kind.AUTHORIZE and payment.status in _UNDECIDED:
+                first = payment.status is not _Status.REQUIRES_ACTION
+                payment.move(_Status.REQUIRES_ACTION, now_ns)
                 payment.next_action = self._schedule.ending(outcome.next_action, operation)
                 payment.account_id = operation.account_id
                 payment.provider_reference = operation.provider_reference
                 if first:
-                    change.tell(EventType.PAYMENT_REQUIRES_ACTION, operation)
+                    change.tell(_Event.PAYMENT_REQUIRES_ACTION, operation)
         if was_sending or operation.check_at_ns <= now_ns:
             # A look that is still to come stays where it is: a caller who asks again and again
             # must not put off what only recovery does.
@@ -152,7 +157,7 @@ class Settler:
     # --- success -------------------------------------------------------------------------
 
     def _succeed(self, change: Change, operation: Operation, outcome: Outcome) -> None:
-        if operation.kind is OperationKind.CAPTURE and not has_room(change.payment, operation):
+        if operation.kind is _Kind.CAPTURE and not has_room(change.payment, operation):
             # The rest was given up meanwhile, by an expiry or at the provider's own desk.
             self.review(change, operation, NO_ROOM)
             return
@@ -160,23 +165,23 @@ class Settler:
         operation.reason = ""
         operation.move(_S.SUCCEEDED, change.now_ns)
         change.touch(operation)
-        if operation.kind is OperationKind.AUTHORIZE:
+        if operation.kind is _Kind.AUTHORIZE:
             self._authorized(change, operation, outcome)
-        elif operation.kind is OperationKind.CAPTURE:
+        elif operation.kind is _Kind.CAPTURE:
             self._captured(change, operation)
-        elif operation.kind is OperationKind.CANCEL:
+        elif operation.kind is _Kind.CANCEL:
             self._canceled(change, operation)
         else:
             change.payment.retotal()
-            change.post(LedgerKind.REFUND, operation, operation.amount_minor)
-            change.tell(EventType.REFUND_SUCCEEDED, operation)
+            change.post(_Ledger.REFUND, operation, operation.amount_minor)
+            change.tell(_Event.REFUND_SUCCEEDED, operation)
 
     def _authorized(self, change: Change, operation: Operation, outcome: Outcome) -> None:
         payment, now_ns = change.payment, change.now_ns
         others = [
             one
-            for one in payment.of_kind(OperationKind.AUTHORIZE)
-            if one.state is _S.SUCCEEDED and one is not operation
+            for one in payment.operations
+            if one is not operation and one.kind is _Kind.AUTHORIZE and one.state is _S.SUCCEEDED
         ]
         if others or payment.status not in _UNDECIDED:
             # Two approvals for one payment, or one after it had ended: nobody may guess.
@@ -188,54 +193,53 @@ class Settler:
         payment.next_action = None
         payment.decline = None
         take_facts(payment, outcome)
-        if not payment.capture_before_ns and payment.capture_method is CaptureMethod.MANUAL:
+        if not payment.capture_before_ns and payment.capture_method is _Capture.MANUAL:
             payment.capture_before_ns = self._schedule.capture_before_ns(
                 operation.account_id, now_ns
             )
-        change.post(LedgerKind.AUTHORIZATION, operation, operation.amount_minor)
-        if payment.capture_method is CaptureMethod.AUTOMATIC:
-            change.post(LedgerKind.CAPTURE, operation, operation.amount_minor)
-            payment.move(PaymentStatus.SUCCEEDED, now_ns)
-            change.tell(EventType.PAYMENT_CAPTURED, operation)
+        change.post(_Ledger.AUTHORIZATION, operation, operation.amount_minor)
+        if payment.capture_method is _Capture.AUTOMATIC:
+            change.post(_Ledger.CAPTURE, operation, operation.amount_minor)
+            payment.move(_Status.SUCCEEDED, now_ns)
+            change.tell(_Event.PAYMENT_CAPTURED, operation)
         else:
-            payment.move(PaymentStatus.REQUIRES_CAPTURE, now_ns)
-            change.tell(EventType.PAYMENT_AUTHORIZED, operation)
+            payment.move(_Status.REQUIRES_CAPTURE, now_ns)
+            change.tell(_Event.PAYMENT_AUTHORIZED, operation)
         payment.retotal()
 
     def _captured(self, change: Change, operation: Operation) -> None:
         payment = change.payment
         payment.retotal()
-        change.post(LedgerKind.CAPTURE, operation, operation.amount_minor)
+        change.post(_Ledger.CAPTURE, operation, operation.amount_minor)
         self._conclude_captures(change, operation)
         change.tell(
-            EventType.PAYMENT_CAPTURED
-            if payment.status is PaymentStatus.SUCCEEDED
-            else EventType.PAYMENT_PARTIALLY_CAPTURED,
+            _Event.PAYMENT_CAPTURED
+            if payment.status is _Status.SUCCEEDED
+            else _Event.PAYMENT_PARTIALLY_CAPTURED,
             operation,
         )
 
     def _conclude_captures(self, change: Change, operation: Operation) -> None:
         """After a capture was settled: where the payment now stands."""
         payment, now_ns = change.payment, change.now_ns
-        if payment.status is PaymentStatus.CANCELED:
+        if payment.status is _Status.CANCELED:
             return
         final = any(
-            one.final and one.state is _S.SUCCEEDED
-            for one in payment.of_kind(OperationKind.CAPTURE)
+            one.final and one.state is _S.SUCCEEDED for one in payment.of_kind(_Kind.CAPTURE)
         )
         rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
         if payment.pending_capture_minor == 0 and (final or rest == 0):
-            change.post(LedgerKind.RELEASE, operation, rest)
+            change.post(_Ledger.RELEASE, operation, rest)
             payment.released_minor += rest
-            payment.move(PaymentStatus.SUCCEEDED, now_ns)
+            payment.move(_Status.SUCCEEDED, now_ns)
             self._free_rest(change, operation, rest)
-        elif payment.captured_minor > 0 and payment.status is not PaymentStatus.SUCCEEDED:
-            payment.move(PaymentStatus.PARTIALLY_CAPTURED, now_ns)
+        elif payment.captured_minor > 0 and payment.status is not _Status.SUCCEEDED:
+            payment.move(_Status.PARTIALLY_CAPTURED, now_ns)
 
     def _free_rest(self, change: Change, operation: Operation, rest_minor: int) -> None:
         """Writes down a cancel for recovery to send, where a provider keeps the rest on hold."""
         if rest_minor > 0 and self._schedule.keeps_rest(operation.account_id):
-            cancel = new_operation(change.payment, OperationKind.CANCEL, rest_minor, change.mint)
+            cancel = new_operation(change.payment, _Kind.CANCEL, rest_minor, change.mint)
             cancel.state, cancel.reason, cancel.check_at_ns = _S.UNKNOWN, NOT_SENT, change.now_ns
             cancel.details = OperationDetails(reason=FINAL_CAPTURE)
             change.add(cancel)
@@ -250,12 +254,12 @@ class Settler:
             more_minor = self.release_rest(change, operation) - operation.amount_minor
             self._free_rest(change, operation, more_minor)
             if payment.captured_minor:
-                payment.move(PaymentStatus.SUCCEEDED, now_ns)
-                change.tell(EventType.PAYMENT_CAPTURED, operation)
+                payment.move(_Status.SUCCEEDED, now_ns)
+                change.tell(_Event.PAYMENT_CAPTURED, operation)
             else:
                 payment.cancellation_reason = _reason(operation)
-                payment.move(PaymentStatus.CANCELED, now_ns)
-                change.tell(EventType.PAYMENT_CANCELED, operation)
+                payment.move(_Status.CANCELED, now_ns)
+                change.tell(_Event.PAYMENT_CANCELED, operation)
             return
         if payment.status not in _UNDECIDED:
             return
@@ -269,7 +273,7 @@ class Settler:
             "abandoned": DeclineCode.ABANDONED_BY_CUSTOMER,
             "outcome_reversed": DeclineCode.OUTCOME_REVERSED,
         }.get(reason)
-        for attempt in payment.of_kind(OperationKind.AUTHORIZE):
+        for attempt in payment.of_kind(_Kind.AUTHORIZE):
             if attempt.open:
                 attempt.decline = decline(code or DeclineCode.OUTCOME_REVERSED)
                 attempt.check_at_ns = 0
@@ -280,14 +284,14 @@ class Settler:
         if code is None:
             payment.next_action = None
             payment.cancellation_reason = reason
-            payment.move(PaymentStatus.CANCELED, now_ns)
-            change.tell(EventType.PAYMENT_CANCELED, operation)
+            payment.move(_Status.CANCELED, now_ns)
+            change.tell(_Event.PAYMENT_CANCELED, operation)
 
     def release_rest(self, change: Change, operation: Operation) -> int:
         """Gives up what is authorized and not captured; says how much that was."""
         payment = change.payment
         rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
-        change.post(LedgerKind.RELEASE, operation, rest)
+        change.post(_Ledger.RELEASE, operation, rest)
         payment.released_minor += rest
         return rest
 
@@ -306,7 +310,7 @@ class Settler:
         operation.reason = reason
         operation.move(state, change.now_ns)
         change.touch(operation)
-        if operation.kind is OperationKind.AUTHORIZE:
+        if operation.kind is _Kind.AUTHORIZE:
             if conclude:
                 self.conclude_declined(
                     change, operation.decline or decline(DeclineCode.PROVIDER_UNAVAILABLE)
@@ -315,22 +319,22 @@ class Settler:
         if operation.decline is None:
             operation.decline = decline(DeclineCode.PROVIDER_UNAVAILABLE)
         payment.retotal()
-        if operation.kind is OperationKind.CAPTURE:
+        if operation.kind is _Kind.CAPTURE:
             self._conclude_captures(change, operation)
-            change.tell(EventType.PAYMENT_CAPTURE_FAILED, operation)
-        elif operation.kind is OperationKind.CANCEL:
+            change.tell(_Event.PAYMENT_CAPTURE_FAILED, operation)
+        elif operation.kind is _Kind.CANCEL:
             if not operation.frees_rest:
                 self._cancel_failed(change, operation)
         else:
-            change.post(LedgerKind.REFUND_FAILED, operation, operation.amount_minor)
-            change.tell(EventType.REFUND_FAILED, operation)
+            change.post(_Ledger.REFUND_FAILED, operation, operation.amount_minor)
+            change.tell(_Event.REFUND_FAILED, operation)
 
     def _cancel_failed(self, change: Change, operation: Operation) -> None:
         payment = change.payment
-        change.tell(EventType.PAYMENT_CANCEL_FAILED, operation)
+        change.tell(_Event.PAYMENT_CANCEL_FAILED, operation)
         if payment.status not in _UNDECIDED or _reason(operation) != "outcome_reversed":
             return
-        for attempt in payment.of_kind(OperationKind.AUTHORIZE):
+        for attempt in payment.of_kind(_Kind.AUTHORIZE):
             if not attempt.open:
                 continue
             if operation.reason == "authorization_not_found":
@@ -348,12 +352,10 @@ class Settler:
         payment.decline = why
         payment.next_action = None
         payment.move(
-            PaymentStatus.REQUIRES_PAYMENT_METHOD
-            if payment.confirmed_separately
-            else PaymentStatus.FAILED,
+            _Status.REQUIRES_PAYMENT_METHOD if payment.confirmed_separately else _Status.FAILED,
             change.now_ns,
         )
-        change.tell(EventType.PAYMENT_FAILED)
+        change.tell(_Event.PAYMENT_FAILED)
         change.touch()
 
     # --- what comes after the end --------------------------------------------------------
@@ -364,32 +366,32 @@ class Settler:
         """An answer to an operation that was settled already."""
         payment = change.payment
         if operation.state is _S.SUCCEEDED:
-            if outcome.kind is OutcomeKind.SUCCEEDED:
+            if outcome.kind is _Outcome.SUCCEEDED:
                 if _mismatch(operation, outcome):
                     self._flag(change, operation, _mismatch(operation, outcome))
-                elif operation.kind is OperationKind.AUTHORIZE and take_facts(payment, outcome):
+                elif operation.kind is _Kind.AUTHORIZE and take_facts(payment, outcome):
                     change.touch(operation)
             return
-        if outcome.kind is not OutcomeKind.SUCCEEDED:
+        if outcome.kind is not _Outcome.SUCCEEDED:
             return
         if operation.state is _S.NEEDS_REVIEW:
             if _mismatch(operation, outcome):
                 # A person has it already, and this is no reason to take it away.
                 return
-            if payment.status in _UNDECIDED or operation.kind is not OperationKind.AUTHORIZE:
+            if payment.status in _UNDECIDED or operation.kind is not _Kind.AUTHORIZE:
                 self._succeed(change, operation, outcome)
                 # What else of it waits for a person goes on waiting.
                 payment.needs_review = bool(under_review(payment)) or over_refunded(payment)
             return
-        if operation.kind is OperationKind.CANCEL and (
-            payment.status is PaymentStatus.CANCELED or operation.frees_rest
+        if operation.kind is _Kind.CANCEL and (
+            payment.status is _Status.CANCELED or operation.frees_rest
         ):
             return
         if operation.reason == _TAKEN_BACK or _undone(payment, operation):
             # Old news: what it tells of was taken back, and that came here first.
             return
         if (
-            operation.kind is OperationKind.REFUND
+            operation.kind is _Kind.REFUND
             and operation.provider_reference == outcome.provider_reference != ""
             and 0 < occurred_at_ns < operation.updated_at_ns
         ):
@@ -400,18 +402,18 @@ class Settler:
     def _reopen(self, change: Change, operation: Operation) -> None:
         """Hands what had failed to a person, its amount bound again as far as there is room."""
         payment = change.payment
-        if operation.kind is OperationKind.CAPTURE and not has_room(payment, operation):
+        if operation.kind is _Kind.CAPTURE and not has_room(payment, operation):
             self._flag(change, operation, LATE_SUCCESS)
             return
-        if operation.kind is OperationKind.REFUND:
-            change.post(LedgerKind.REFUND_REQUESTED, operation, operation.amount_minor)
+        if operation.kind is _Kind.REFUND:
+            change.post(_Ledger.REFUND_REQUESTED, operation, operation.amount_minor)
         self.review(change, operation, LATE_SUCCESS)
 
     def _reverse(self, change: Change, operation: Operation, outcome: Outcome) -> None:
         """A success taken back: CAPTURE_FAILED or REFUND_FAILED after the fact."""
         payment, now_ns = change.payment, change.now_ns
         if operation.state is not _S.SUCCEEDED:
-            follows_up = operation.kind is not OperationKind.AUTHORIZE
+            follows_up = operation.kind is not _Kind.AUTHORIZE
             if operation.state is _S.NEEDS_REVIEW and follows_up:
                 # This answers the person's question: whatever was done stands no more.
                 operation.decline = outcome.decline or decline(DeclineCode.PROCESSING_ERROR)
@@ -423,34 +425,32 @@ class Settler:
                 operation.reason = _TAKEN_BACK
             return
         why = outcome.decline or decline(DeclineCode.PROCESSING_ERROR)
-        if operation.kind is OperationKind.REFUND:
+        if operation.kind is _Kind.REFUND:
             operation.decline, operation.reason = why, _TAKEN_BACK
             operation.move(_S.FAILED, now_ns)
             payment.retotal()
-            change.post(LedgerKind.REFUND_REVERSED, operation, operation.amount_minor)
-            change.post(LedgerKind.REFUND_FAILED, operation, operation.amount_minor)
-            change.tell(EventType.REFUND_FAILED, operation)
-        elif operation.kind is OperationKind.CAPTURE or (
-            operation.kind is OperationKind.AUTHORIZE
-            and payment.capture_method is CaptureMethod.AUTOMATIC
+            change.post(_Ledger.REFUND_REVERSED, operation, operation.amount_minor)
+            change.post(_Ledger.REFUND_FAILED, operation, operation.amount_minor)
+            change.tell(_Event.REFUND_FAILED, operation)
+        elif operation.kind is _Kind.CAPTURE or (
+            operation.kind is _Kind.AUTHORIZE
+            and payment.capture_method is _Capture.AUTOMATIC
             and not payment.capture_reversed
         ):
-            if operation.kind is OperationKind.CAPTURE:
+            if operation.kind is _Kind.CAPTURE:
                 operation.decline, operation.reason = why, _TAKEN_BACK
                 operation.move(_S.FAILED, now_ns)
             else:
                 payment.capture_reversed = True
             payment.retotal()
-            change.post(LedgerKind.CAPTURE_FAILED, operation, operation.amount_minor)
+            change.post(_Ledger.CAPTURE_FAILED, operation, operation.amount_minor)
             payment.move(
-                PaymentStatus.PARTIALLY_CAPTURED
-                if payment.captured_minor
-                else PaymentStatus.REQUIRES_CAPTURE,
+                _Status.PARTIALLY_CAPTURED if payment.captured_minor else _Status.REQUIRES_CAPTURE,
                 now_ns,
             )
             if over_refunded(payment):
                 self._flag(change, operation, OVER_REFUNDED)
-            change.tell(EventType.PAYMENT_CAPTURE_FAILED, operation)
+            change.tell(_Event.PAYMENT_CAPTURE_FAILED, operation)
         else:
             return
         change.touch(operation)
@@ -466,7 +466,7 @@ class Settler:
         change.payment.needs_review = True
         change.payment.retotal()
         change.touch(operation)
-        change.tell(EventType.PAYMENT_NEEDS_REVIEW, operation)
+        change.tell(_Event.PAYMENT_NEEDS_REVIEW, operation)
 
 
 def _reason(operation: Operation) -> str:
@@ -478,14 +478,14 @@ def _undone(payment: Payment, attempt: Operation) -> bool:
 
     A cancel is about the last attempt before it, and tells nothing of an earlier one.
     """
-    if attempt.kind is not OperationKind.AUTHORIZE:
+    if attempt.kind is not _Kind.AUTHORIZE:
         return False
     for one in payment.operations:
         if one.sequence <= attempt.sequence:
             continue
-        if one.kind is OperationKind.AUTHORIZE:
+        if one.kind is _Kind.AUTHORIZE:
             return False
-        if one.kind is OperationKind.CANCEL and one.state is _S.SUCCEEDED:
+        if one.kind is _Kind.CANCEL and one.state is _S.SUCCEEDED:
             return True
     return False
 

@@ -48,8 +48,8 @@ BUGS = (
     Bug(
         "sent before the write-ahead commit is durable",
         _ATTEMPTS,
-        "await way.run.begin(committed, lambda: parts.encoder.payment(payment))",
-        "way.run.claimed = True",
+        "await run.begin(committed, lambda: parts.encoder.payment(payment))",
+        "run.claimed = True",
     ),
     Bug(
         "claim missing from the write-ahead commit",
@@ -79,8 +79,8 @@ BUGS = (
     Bug(
         "cascade goes on after an unknown outcome",
         _ATTEMPTS,
-        "if outcome.kind is OutcomeKind.NOT_PROCESSED:",
-        "if outcome.kind in (OutcomeKind.NOT_PROCESSED, OutcomeKind.UNKNOWN):",
+        "if outcome.kind is _Outcome.NOT_PROCESSED:",
+        "if outcome.kind in (_Outcome.NOT_PROCESSED, _Outcome.UNKNOWN):",
     ),
     Bug(
         "stripe: a server error or garbage is a decline",
@@ -252,16 +252,16 @@ BUGS = (
     Bug(
         "a capture is posted twice",
         _SETTLE,
-        "        change.post(LedgerKind.CAPTURE, operation, operation.amount_minor)\n"
+        "        change.post(_Ledger.CAPTURE, operation, operation.amount_minor)\n"
         "        self._conclude_captures",
-        "        change.post(LedgerKind.CAPTURE, operation, operation.amount_minor)\n"
-        "        change.post(LedgerKind.CAPTURE, operation, operation.amount_minor)\n"
+        "        change.post(_Ledger.CAPTURE, operation, operation.amount_minor)\n"
+        "        change.post(_Ledger.CAPTURE, operation, operation.amount_minor)\n"
         "        self._conclude_captures",
     ),
     Bug(
         "the rest of a final capture is not released in the ledger",
         _SETTLE,
-        "            change.post(LedgerKind.RELEASE, operation, rest)\n"
+        "            change.post(_Ledger.RELEASE, operation, rest)\n"
         "            payment.released_minor += rest\n",
         "            payment.released_minor += rest\n",
     ),
