@@ -17,8 +17,15 @@ const WORD_FACTS: [&str; 9] = [
 ];
 const KEYS: [&str; 3] = ["shop", "basket", "agent"];
 const VALUES: [&str; 5] = ["", "n", "no", "north", "South"];
-/// Zones without summer time and their minutes east of UTC.
-const ZONES: [(&str, i64); 3] = [("UTC", 0), ("Asia/Tokyo", 540), ("Asia/Kolkata", 330)];
+/// Zones without summer time and their minutes east of UTC: more than have bitmaps.
+const ZONES: [(&str, i64); 6] = [
+    ("UTC", 0),
+    ("Asia/Tokyo", 540),
+    ("Asia/Kolkata", 330),
+    ("Asia/Dubai", 240),
+    ("Asia/Bangkok", 420),
+    ("Africa/Lagos", 60),
+];
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const MINUTE_NS: i64 = 60_000_000_000;
 
@@ -99,7 +106,7 @@ fn ask() -> impl Strategy<Value = Ask> {
             }
             Ask::Metadata(key, words, prefix)
         }),
-        2 => (0..3_usize, some(7), clock(), clock()).prop_map(|(zone, days, from, until)| {
+        2 => (0..ZONES.len(), some(7), clock(), clock()).prop_map(|(zone, days, from, until)| {
             let nothing = days.is_empty() && from.is_none() && until.is_none();
             let empty = from.unwrap_or(0) == until.unwrap_or(1440);
             if nothing || empty {

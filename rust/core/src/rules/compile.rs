@@ -18,6 +18,9 @@ use crate::wire::hash64;
 
 /// The lengths that BINs have: six digits, and eight since 2022. Others are checked rule by rule.
 pub(crate) const BIN_LENGTHS: [u32; 2] = [6, 8];
+/// Zones whose times of day have bitmaps; every payment pays for each of them, so that times in
+/// further zones are checked rule by rule.
+const MOST_TIMES: usize = 4;
 
 /// A ruleset as payments meet it.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(crate) struct Ruleset {
     pub(super) numbers: Vec<(NumberFact, NumberIndex)>,
     /// By the BIN's length.
     pub(super) bins: Option<[NumberIndex; 2]>,
+    /// By the zone, for the first of `zones`.
+    pub(super) times: Vec<NumberIndex>,
     pub(super) metadata: Option<MetadataIndex>,
     /// What the bitmaps do not answer exactly, for each rule: asked of those that they leave.
     pub(super) checks: Box<[Condition]>,
@@ -71,13 +76,12 @@ impl Ruleset {
         let mut all: Bits = vec![0; count.div_ceil(64)].into();
         (0..count).for_each(|rule| put(&mut all, rule as u16, true));
         let numbers = compile_numbers(&all, &conditions);
-        let exact = |fact| numbers.iter().all(|(f, index)| *f != fact || index.exact);
-        let exact = (exact(NumberFact::Amount), exact(NumberFact::Risk));
+        let times = compile_times(&all, &conditions, zones.zones.len().min(MOST_TIMES));
         let ids: Box<[Box<str>]> = doc.rules.iter().map(|r| r.id.as_str().into()).collect();
         let words = compile_words(&all, &conditions);
         let bins = compile_bins(&all, &conditions);
         let metadata = compile_metadata(&all, &conditions);
-        let (checks, checks_end) = leave_checks(conditions, exact);
+        let (checks, checks_end) = leave_checks(conditions, &numbers, &times);
         Ok(Self {
             accumulate: doc.mode == Mode::Accumulate,
             seeds: ids.iter().map(|id| hash64(id.as_bytes())).collect(),
@@ -87,6 +91,7 @@ impl Ruleset {
             words,
             numbers,
             bins,
+            times,
             metadata,
             checks,
             checks_end,
@@ -210,6 +215,14 @@ fn compile_bins(all: &[u64], conditions: &ByRule) -> Option<[NumberIndex; 2]> {
     })
 }
 
+fn compile_times(all: &[u64], conditions: &ByRule, zones: usize) -> Vec<NumberIndex> {
+    let rules = (0..zones).map(|zone| {
+        let of = |c: &Condition| matches!(&c.ask, Ask::Time(w) if usize::from(w.zone) == zone);
+        number_rules(conditions, 0, of)
+    });
+    rules.map(|rules| NumberIndex::new(all, &rules)).collect()
+}
+
 fn compile_metadata(all: &[u64], conditions: &ByRule) -> Option<MetadataIndex> {
     let rules: Vec<MetadataRule<'_>> = (0_u16..)
         .zip(conditions)
@@ -218,18 +231,26 @@ fn compile_metadata(all: &[u64], conditions: &ByRule) -> Option<MetadataIndex> {
     (!rules.is_empty()).then(|| MetadataIndex::new(all, &rules))
 }
 
-/// Keeps the conditions that bitmaps leave open; `exact` says it of amounts and of risk scores.
-fn leave_checks(conditions: ByRule, exact: (bool, bool)) -> (Box<[Condition]>, Box<[u32]>) {
+/// Keeps the conditions that bitmaps leave open.
+fn leave_checks(
+    conditions: ByRule,
+    numbers: &[(NumberFact, NumberIndex)],
+    times: &[NumberIndex],
+) -> (Box<[Condition]>, Box<[u32]>) {
+    let exact = |fact| numbers.iter().all(|(f, index)| *f != fact || index.exact);
     let (mut checks, mut ends) = (Vec::new(), Vec::new());
     for (rule, conditions) in (0_u16..).zip(conditions) {
         let metadata = MetadataRule::new(rule, &conditions).is_none_or(|m| m.exact());
         checks.extend(conditions.into_iter().filter(|c| match c.ask {
             Ask::Word(..) => false,
-            Ask::Number(NumberFact::Amount, ..) => !exact.0,
-            Ask::Number(NumberFact::Risk, ..) => !exact.1,
+            Ask::Number(fact, ..) => !exact(fact),
             Ask::Metadata(_) => !metadata,
             // Asked only where the BIN's length has no bitmap, or one that is not exact.
-            Ask::Bin(_) | Ask::Time(_) => true,
+            Ask::Bin(_) => true,
+            Ask::Time(window) => {
+                let index = times.get(window.zone as usize);
+                index.is_none_or(|index| !index.exact)
+            }
         }));
         ends.push(checks.len() as u32);
     }

@@ -146,7 +146,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn local(&mut self, zone: u16) -> Local {
+    pub fn local(&mut self, zone: u16) -> Local {
         let (zones, wall_ns) = (self.zones, self.wall_ns);
         let known = &mut self.locals[zone as usize];
         *known.get_or_insert_with(|| Local::at(&zones[zone as usize], wall_ns))
@@ -219,11 +219,13 @@ impl Condition {
         words.contains(&word) != self.not
     }
 
-    /// Where it holds on the number line; BINs are numbers of `digits` digits.
+    /// Where it holds on the number line; BINs are numbers of `digits` digits, and times the
+    /// minutes of a week.
     pub fn intervals(&self, digits: u32) -> Vec<Interval> {
         let parts = match &self.ask {
             Ask::Number(_, min, max) => union(vec![(*min, *max)]),
             Ask::Bin(ranges) => union(ranges.iter().filter_map(|r| r.interval(digits)).collect()),
+            Ask::Time(window) => union(window.intervals()),
             _ => Vec::new(),
         };
         if self.not { complement(&parts) } else { parts }

@@ -9,7 +9,7 @@ use crate::rules::outcomes::Verdict;
 const OTHERWISE: &str = "otherwise";
 /// Rules are matched so many words of 64 at a time: the first match is mostly an early one, and
 /// what a block needs stays in the fastest cache.
-pub(crate) const BLOCK: usize = 16;
+const BLOCK: usize = 32;
 
 impl Ruleset {
     pub fn rule_id(&self, rule: u16) -> &str {
@@ -45,6 +45,11 @@ impl Ruleset {
         let mut parts: Vec<Part<'_>> = words.chain(numbers).collect();
         let (bins, bins_settled) = self.find_bin(asked);
         parts.extend(bins);
+        let times = (0..).zip(&self.times);
+        parts.extend(times.map(|(zone, index)| {
+            let minute = asked.local(zone).minute_of_week();
+            index.find(Some(minute))
+        }));
         let metadata = self
             .metadata
             .as_ref()
@@ -55,12 +60,13 @@ impl Ruleset {
             let held = &mut held[..all.len()];
             held.copy_from_slice(all);
             parts.iter().for_each(|part| part.narrow(from, held));
-            if let Some(metadata) = &metadata {
-                metadata.narrow(from, held);
-            }
-            for (at, mut word) in held.iter().copied().enumerate() {
+            let left = (from..).zip(held.iter().copied());
+            for (at, mut word) in left.filter(|(_, word)| *word != 0) {
+                if let Some(metadata) = &metadata {
+                    word &= metadata.answers(at);
+                }
                 while word != 0 {
-                    let rule = ((from + at) * 64 + word.trailing_zeros() as usize) as u16;
+                    let rule = (at * 64 + word.trailing_zeros() as usize) as u16;
                     word &= word - 1;
                     if self.passes_checks(rule, asked, bins_settled) && !found(rule) {
                         return;

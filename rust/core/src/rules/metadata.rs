@@ -7,7 +7,6 @@ use std::collections::HashMap;
 
 use crate::rules::condition::{Ask, Condition, Metadata};
 use crate::rules::index::{Bits, put};
-use crate::rules::matching::BLOCK;
 
 #[derive(Debug)]
 pub(crate) struct MetadataIndex {
@@ -19,7 +18,7 @@ pub(crate) struct MetadataIndex {
 /// Of 64 rules: their place, those that ask for a key, and what they answer for a value that none
 /// of them names.
 type Asking = (u16, u64, u64);
-/// What they answer for a value that some of them name: the place of their `Asking`, and answers.
+/// What they answer for a value that some of them name: their place, and answers.
 type Named = (u16, u64);
 
 #[derive(Debug, Default)]
@@ -110,28 +109,20 @@ pub(crate) struct MetadataPart<'a> {
 }
 
 impl MetadataPart<'_> {
-    /// Narrows the part of the rules that begins at word `from`.
-    pub fn narrow(&self, from: usize, held: &mut [u64]) {
-        let end = from + held.len();
-        let mut answers = [0_u64; BLOCK];
-        let answers = &mut answers[..held.len()];
-        answers.copy_from_slice(&self.absent[from..end]);
-        for (asking, named) in &self.known {
-            let place = |word: usize| asking.partition_point(|(at, ..)| (*at as usize) < word);
-            let places = place(from)..place(end);
-            for (at, asking, others) in &asking[places.clone()] {
-                let word = &mut answers[*at as usize - from];
-                *word = (*word & !asking) | others;
-            }
-            let begin = named.partition_point(|(place, _)| (*place as usize) < places.start);
-            let within = |(place, _): &&(u16, u64)| (*place as usize) < places.end;
-            for (place, said) in named[begin..].iter().take_while(within) {
-                let (at, asking, _) = asking[*place as usize];
-                let word = &mut answers[at as usize - from];
-                *word = (*word & !asking) | said;
-            }
+    /// What the 64 rules at word `at` answer.
+    pub fn answers(&self, at: usize) -> u64 {
+        let place = at as u16;
+        let mut answers = self.absent[at];
+        for (all, named) in &self.known {
+            let Ok(found) = all.binary_search_by_key(&place, |asking| asking.0) else {
+                continue;
+            };
+            let (_, asking, others) = all[found];
+            let found = named.binary_search_by_key(&place, |named| named.0);
+            let said = found.map_or(others, |found| named[found].1);
+            answers = (answers & !asking) | said;
         }
-        held.iter_mut().zip(answers).for_each(|(h, a)| *h &= *a);
+        answers
     }
 }
 
@@ -157,15 +148,14 @@ impl KeyIndex {
             return;
         };
         let others = self.asking[place].2;
-        let place = place as u16;
         for value in rule.asks.iter().flat_map(|(_, m)| &m.words) {
             let holds = rule.holds_for(value);
             if holds == rule.holds_for_others() {
                 continue;
             }
             let named = self.by_value.entry(value.clone()).or_default();
-            if named.last().is_none_or(|last| last.0 != place) {
-                named.push((place, others));
+            if named.last().is_none_or(|last| last.0 != at) {
+                named.push((at, others));
             }
             if let Some(last) = named.last_mut() {
                 last.1 = if holds { last.1 | bit } else { last.1 & !bit };

@@ -7,6 +7,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::error::Error;
 use crate::rules::document::ConditionDocument;
+use crate::rules::intervals::Interval;
 
 const DAY_MINUTES: u16 = 24 * 60;
 
@@ -28,6 +29,11 @@ impl Local {
             day: (days + 3).rem_euclid(7) as u8,
             minute: (local_s.rem_euclid(86_400) / 60) as u16,
         }
+    }
+
+    /// Minutes since Monday's midnight: what windows are intervals of.
+    pub fn minute_of_week(self) -> i64 {
+        i64::from(self.day) * i64::from(DAY_MINUTES) + i64::from(self.minute)
     }
 }
 
@@ -96,6 +102,24 @@ impl Window {
         // It spans midnight: the hours after it belong to the day that it began on.
         (local.minute >= self.from && on(local.day))
             || (local.minute < self.until && on((local.day + 6) % 7))
+    }
+
+    /// The minutes of the week in it, where some of the intervals may be empty.
+    pub fn intervals(self) -> Vec<Interval> {
+        let day_minutes = i64::from(DAY_MINUTES);
+        let (from, until) = (i64::from(self.from), i64::from(self.until));
+        let days = (0..7).filter(|day| self.days >> day & 1 == 1);
+        days.flat_map(|day| {
+            let (begin, next) = (day * day_minutes, (day + 1) % 7 * day_minutes);
+            if from < until {
+                return [(begin + from, begin + until - 1), (1, 0)];
+            }
+            [
+                (begin + from, begin + day_minutes - 1),
+                (next, next + until - 1),
+            ]
+        })
+        .collect()
     }
 }
 
@@ -169,6 +193,24 @@ mod tests {
             !night.holds(berlin("2026-01-04T04:00:00Z")),
             "Sunday, 05:00"
         );
+    }
+
+    #[test]
+    fn intervals_are_the_minutes_that_it_holds_in() {
+        for window in [
+            window(r#"["mon","sun"]"#, "09:00", "17:30"),
+            window(r#"["wed","sun"]"#, "22:00", "06:00"),
+            window(r#"["sun"]"#, "12:00", "00:00"),
+            window(r#"["tue"]"#, "00:00", "24:00"),
+        ] {
+            let parts = window.intervals();
+            for (day, minute) in (0..7).flat_map(|day| (0..DAY_MINUTES).map(move |m| (day, m))) {
+                let local = Local { day, minute };
+                let at = local.minute_of_week();
+                let within = parts.iter().any(|part| (part.0..=part.1).contains(&at));
+                assert_eq!(within, window.holds(local), "{window:?} {local:?}");
+            }
+        }
     }
 
     #[test]
