@@ -17,6 +17,8 @@ from turnout.domain.ids import id_time
 from turnout.domain.members import members
 from turnout.domain.operation import OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
+from turnout.orchestration.commands import Idempotency
+from turnout.orchestration.idempotency import Run
 from turnout.orchestration.mint import Mint
 from turnout.ports import AttemptRefused, UnitOfWork
 from turnout.stores.memory import MemoryStore
@@ -64,6 +66,31 @@ async def test_a_drain_waits_for_work_whose_caller_has_gone(tmp_path: Path) -> N
     assert await rig.claims.drain(0.0) == 1
     gate.set()
     assert await rig.claims.drain(5.0) == 0
+
+
+async def test_an_error_is_not_lost_where_its_caller_has_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = await make_rig(tmp_path)
+    gate = asyncio.Event()
+
+    async def broken(run: Run) -> None:
+        await gate.wait()
+        raise RuntimeError("a defect")
+
+    calls = [
+        asyncio.create_task(rig.claims.run(rig.caller(), Idempotency("Try", "k", b""), broken))
+        for _ in range(2)
+    ]
+    await until(lambda: rig.claims.in_flight == 1)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert "a defect" not in caplog.text
+    gate.set()
+    assert await rig.claims.drain(5.0) == 0
+    assert "Try failed when its callers had gone" in caplog.text
+    assert "a defect" in caplog.text
 
 
 def test_ids_are_new_and_carry_their_time() -> None:

@@ -12,6 +12,7 @@ An error before the claim is stored leaves nothing behind: the same key may be u
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from turnout.domain.errors import DeadlineExceeded, IdempotencyKeyReused, RequestInProgress
@@ -20,6 +21,8 @@ from turnout.domain.payment import Payment
 from turnout.orchestration.commands import Caller, Idempotency
 from turnout.orchestration.observer import Observer
 from turnout.ports import Claim, ClaimTaken, Clock, Encoder, Store, UnitOfWork
+
+log = logging.getLogger(__name__)
 
 _MS = 1_000_000
 # How soon to look again for an answer that another process, or recovery, will store.
@@ -146,8 +149,10 @@ class Run:
         if self._ended is None:
             self._ended = ended
             waiting, self._waiting = self._waiting, []
-            for future in waiting:
-                _tell(future, ended)
+            told = [_tell(future, ended) for future in waiting]
+            if isinstance(ended, Exception) and not any(told):
+                # The face would have answered it, and logged it where it is a defect.
+                log.warning("%s failed when its callers had gone", self.key.rpc, exc_info=ended)
 
     async def adopt_stored(self) -> None:
         """Gives the answer that somebody else stored (a webhook that came first), if one did."""
@@ -328,14 +333,15 @@ class Claims:
         return self._encoder.payment(payment)
 
 
-def _tell(future: asyncio.Future[bytes], ended: bytes | Exception) -> None:
-    """Ends a wait, unless whoever waited has gone."""
+def _tell(future: asyncio.Future[bytes], ended: bytes | Exception) -> bool:
+    """Ends a wait; says whether there was still somebody waiting."""
     if future.done():
-        return
+        return False
     if isinstance(ended, Exception):
         future.set_exception(ended)
     else:
         future.set_result(ended)
+    return True
 
 
 def _in_progress() -> RequestInProgress:
