@@ -52,8 +52,7 @@ def time_the_store(path: str) -> None:
 
     timed: dict[str, Timed] = {}
     places: list[tuple[Any, str, str]] = [
-        (record.SqliteStore, "_row", "find_claim"),
-        (record.SqliteStore, "_payment", "find_payment"),
+        (record.SqliteStore, "_all", "find_taken"),
         (units, "encode", "encode a unit"),
         (Writer, "_put", "submit a unit"),
     ]

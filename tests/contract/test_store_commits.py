@@ -84,6 +84,8 @@ async def test_details_that_stand_are_neither_written_nor_lost(store: Store) -> 
 async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.get_payment("pay_none") is None
     assert await store.find_claim(claim_key()) is None
+    assert await store.find_taken(claim_key(), "none") == (None, "")
+    assert await store.find_taken(claim_key(), "") == (None, "")
     assert await store.find_payment_by_operation("att_none") is None
     assert await store.find_payment_by_reference(MERCHANT, "none") is None
     assert await store.find_payment_by_reference(MERCHANT, "") is None
@@ -133,6 +135,22 @@ async def test_a_claim_keeps_its_first_answer(store: Store) -> None:
     assert await store.answer_claim(one.claim.key, b"second") == b"first"
     await store.commit(UnitOfWork(answers=[(one.claim.key, b"third")]))
     assert await store.find_claim(one.claim.key) == replace(one.claim, answer=b"first")
+
+
+async def test_what_a_new_payment_meets_is_its_claim_or_else_who_has_its_reference(
+    store: Store,
+) -> None:
+    one = authorization(1, reference="order-1")
+    await store.commit(one.begin)
+    key, payment = one.claim.key, one.payment
+    reference = payment.merchant_reference
+    assert await store.find_taken(key, reference) == (one.claim, "")
+    assert await store.find_taken(key, "") == (one.claim, "")
+    other = replace(key, key="other")
+    assert await store.find_taken(other, reference) == (None, payment.payment_id)
+    assert await store.find_taken(other, "another") == (None, "")
+    stranger = replace(other, merchant_id="mer_other")
+    assert await store.find_taken(stranger, reference) == (None, "")
 
 
 async def test_of_two_answers_in_one_unit_the_first_stands(store: Store) -> None:

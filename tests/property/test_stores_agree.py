@@ -202,6 +202,8 @@ async def read_all(store: Store) -> list[object]:
         found.append(await store.get_payment(payment_id(number)))
     for key in range(1, _KEYS + 1):
         found.append(await store.find_claim(claim_key(str(key))))
+        for reference in ("", "a", "b"):
+            found.append(await store.find_taken(claim_key(str(key)), reference))
     for reference in ("a", "b"):
         found.append(await store.find_payment_by_reference(MERCHANT, reference))
     found.append(await store.list_payments(MERCHANT, PaymentFilter(limit=100)))

@@ -196,6 +196,11 @@ class SimStore:
         self._readable()
         return await self._record.find_claim(key)
 
+    async def find_taken(self, key: ClaimKey, merchant_reference: str) -> tuple[Claim | None, str]:
+        """See `Store.find_taken`."""
+        self._readable()
+        return await self._record.find_taken(key, merchant_reference)
+
     async def get_payment(self, payment_id: str) -> Payment | None:
         """See `Store.get_payment`."""
         self._readable()

@@ -252,15 +252,8 @@ async def test_a_deadline_that_has_passed_stores_nothing(rig: Rig) -> None:
     with pytest.raises(DeadlineExceeded):
         # The run's timer fires before the claim is written.
         caller = rig.caller(-1.0)
-        original = rig.store.find_claim
-
-        async def slow_look_up(key: Any) -> Any:
-            await asyncio.sleep(0.01)
-            return await original(key)
-
-        rig.store.find_claim = slow_look_up  # type: ignore[method-assign]
-        slowed = _yielding(rig.payments._refuse_taken)
-        rig.payments._refuse_taken = slowed  # type: ignore[method-assign]
+        slowed = _yielding(rig.payments._method)
+        rig.payments._method = slowed  # type: ignore[method-assign]
         await rig.payments.authorize(caller, idem("k"), payment_command())
     assert await books(rig) == []
     assert rig.provider.calls == []

@@ -42,6 +42,7 @@ class Run:
         late: the caller's time is up.
         begun_ns: monotonic time at which it began.
         provider_ns: how much of its time providers took.
+        taken_by: the payment that has the merchant's reference already; empty where none has.
         task: does its work, once it has begun.
     """
 
@@ -61,6 +62,7 @@ class Run:
         "key",
         "late",
         "provider_ns",
+        "taken_by",
         "task",
     )
 
@@ -79,6 +81,7 @@ class Run:
         self._created_at_ns = clock.now_ns()
         self.begun_ns = clock.monotonic_ns()
         self.provider_ns = 0
+        self.taken_by = ""
         self.task: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[bytes]] = []
         self._ended: bytes | Exception | None = None
@@ -228,7 +231,11 @@ class Claims:
         return len(self._running)
 
     async def run(
-        self, caller: Caller, idem: Idempotency, work: Callable[[Run], Awaitable[None]]
+        self,
+        caller: Caller,
+        idem: Idempotency,
+        work: Callable[[Run], Awaitable[None]],
+        new_reference: str | None = None,
     ) -> bytes:
         """Executes `work` once for this key, or gives the answer of the execution before.
 
@@ -236,6 +243,8 @@ class Claims:
             caller: who calls.
             idem: the key and the request it stands for.
             work: does the call, writes the run's claim in its first commit, and resolves the run.
+            new_reference: the merchant's name for the payment that `work` makes, if it makes one;
+                who has it already is then looked up with the key, see `Run.taken_by`.
 
         Raises:
             IdempotencyKeyReused: the key was used with another request.
@@ -249,7 +258,9 @@ class Claims:
             return await self._join(running, caller, fingerprint)
         run = Run(caller, ClaimKey(*name), fingerprint, self._store, self._clock)
         self._running[name] = run
-        run.task = asyncio.get_running_loop().create_task(self._execute(name, run, work))
+        run.task = asyncio.get_running_loop().create_task(
+            self._execute(name, run, work, new_reference)
+        )
         return await run.wait()
 
     async def drain(self, timeout_s: float) -> int:
@@ -260,10 +271,17 @@ class Claims:
         return len(self._running)
 
     async def _execute(
-        self, name: tuple[str, str, str], run: Run, work: Callable[[Run], Awaitable[None]]
+        self,
+        name: tuple[str, str, str],
+        run: Run,
+        work: Callable[[Run], Awaitable[None]],
+        new_reference: str | None,
     ) -> None:
         try:
-            stored = await self._store.find_claim(run.key)
+            if new_reference is None:
+                stored = await self._store.find_claim(run.key)
+            else:
+                stored, run.taken_by = await self._store.find_taken(run.key, new_reference)
             if stored is not None:
                 await self._replay(run, stored)
                 return

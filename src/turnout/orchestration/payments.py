@@ -81,13 +81,20 @@ class Payments:
         check_payment(command, self._parts.mint.clock.now_ns())
         if command.method is None:
             raise InvalidRequest([_method_missing()])
-        return await self._claims.run(caller, idem, lambda run: self._authorize(run, command))
+        return await self._claims.run(
+            caller,
+            idem,
+            lambda run: self._authorize(run, command),
+            command.merchant_reference,
+        )
 
     async def create(self, caller: Caller, idem: Idempotency, command: PaymentCommand) -> bytes:
         """Creates without asking any provider."""
         self._parts.admission.authorize(self._claims.in_flight)
         check_payment(command, self._parts.mint.clock.now_ns())
-        return await self._claims.run(caller, idem, lambda run: self._create(run, command))
+        return await self._claims.run(
+            caller, idem, lambda run: self._create(run, command), command.merchant_reference
+        )
 
     async def confirm(self, caller: Caller, idem: Idempotency, command: ConfirmCommand) -> bytes:
         """Confirms a created payment."""
@@ -154,7 +161,9 @@ class Payments:
 
     async def _authorize(self, run: Run, command: PaymentCommand) -> None:
         profile = self._profile(run, command.profile_id)
-        await self._refuse_taken(run, command.merchant_reference)
+        if run.taken_by:
+            # Before anything is sealed; the commit checks it again.
+            raise _reference_taken(command.merchant_reference, run.taken_by)
         method = await self._method(run, command.method, command.details.customer.reference)
         payment = self._new(run, command, profile, _PROCESSING, method.view)
         try:
@@ -175,7 +184,9 @@ class Payments:
 
     async def _create(self, run: Run, command: PaymentCommand) -> None:
         profile = self._profile(run, command.profile_id)
-        await self._refuse_taken(run, command.merchant_reference)
+        if run.taken_by:
+            # Before anything is sealed; the commit checks it again.
+            raise _reference_taken(command.merchant_reference, run.taken_by)
         view, seal = None, None
         status = PaymentStatus.REQUIRES_PAYMENT_METHOD
         if command.method is not None:
@@ -281,14 +292,6 @@ class Payments:
 
     def _profile(self, run: Run, profile_id: str) -> Profile:
         return self._parts.directory.profile(run.caller.merchant_id, profile_id)
-
-    async def _refuse_taken(self, run: Run, reference: str) -> None:
-        """Refuses a natural key in use before anything is sealed; the commit checks it again."""
-        taken = await self._parts.store.find_payment_by_reference(
-            run.caller.merchant_id, reference
-        )
-        if taken is not None:
-            raise _reference_taken(reference, taken.payment_id)
 
     def _new(
         self,

@@ -296,6 +296,16 @@ class Store(RulesetStore, Protocol):
     async def find_claim(self, key: ClaimKey) -> Claim | None:
         """The claim under this key, or None."""
 
+    async def find_taken(self, key: ClaimKey, merchant_reference: str) -> tuple[Claim | None, str]:
+        """What stands in the way of a new payment: the claim of its key, and who has its name.
+
+        One read for both, because every authorization begins with it.
+
+        Returns:
+            The claim, or None; and the id of the key's merchant's payment with this reference,
+            empty where there is none, and where there is a claim, which says what to do.
+        """
+
     async def answer_claim(self, key: ClaimKey, answer: bytes) -> bytes:
         """Sets the answer where there is none yet, durably; returns the one that stands.
 

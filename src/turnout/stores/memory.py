@@ -47,7 +47,6 @@ from turnout.stores.filters import (
 from turnout.stores.laws import RecordRefused, operation_fault, payment_fault
 from turnout.stores.memory_attempts import MemoryAttempts
 from turnout.stores.memory_ledger import MemoryLedger
-from turnout.stores.memory_references import MemoryReferences
 from turnout.stores.memory_rulesets import MemoryRulesets
 from turnout.stores.shapes import copier
 from turnout.stores.waking import Subscription, Waking
@@ -95,7 +94,6 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         self._payments: dict[str, Payment] = {}
         self._operations: dict[str, Operation] = {}
         self._of_payment: dict[str, list[str]] = {}
-        self._references = MemoryReferences()
         self._watched: set[str] = set()
         self._capturable: set[str] = set()
         # Operations that have, or had, this reference at this account.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from turnout.domain.operation import ClaimKey
 from turnout.ports import Claim, ClaimTaken
+from turnout.stores.memory_references import MemoryReferences
 from turnout.stores.shapes import copier
 
 _copy_claim = copier(Claim)
@@ -22,6 +23,7 @@ class MemoryClaims:
 
     def __init__(self) -> None:
         self._claims: dict[_Key, Claim] = {}
+        self._references = MemoryReferences()
         # No claim is older: most sweeps find nothing and need not look at each.
         self._oldest_ns = 1 << 63
 
@@ -49,6 +51,13 @@ class MemoryClaims:
         """See `Store.find_claim`."""
         claim = self._claims.get(_key(key))
         return None if claim is None else _copy_claim(claim)
+
+    async def find_taken(self, key: ClaimKey, merchant_reference: str) -> tuple[Claim | None, str]:
+        """See `Store.find_taken`."""
+        claim = self._claims.get(_key(key))
+        if claim is not None:
+            return _copy_claim(claim), ""
+        return None, self._references.payment_id(key.merchant_id, merchant_reference) or ""
 
     async def answer_claim(self, key: ClaimKey, answer: bytes) -> bytes:
         """See `Store.answer_claim`."""

@@ -54,6 +54,10 @@ BY_PROVIDER_REFERENCE = f"""{SELECT_WHOLE} WHERE p.payment_id = (
 
 CLAIM = """SELECT fingerprint, payment_id, operation_id, created_at_ns, answer FROM claims
     WHERE merchant_id = ? AND rpc = ? AND key = ?"""
+# No row where nothing is taken; one without a fingerprint is the payment of that reference.
+TAKEN = f"""{CLAIM}
+    UNION ALL SELECT NULL, payment_id, NULL, NULL, NULL FROM payments
+    WHERE merchant_id = ? AND merchant_reference = ? AND merchant_reference <> ''"""
 _EVENT_COLUMNS = ", ".join([*EVENT.names, "cursor"])
 LAST_CURSOR = "SELECT coalesce(max(cursor), 0) FROM events WHERE merchant_id = ?"
 DUE = """SELECT payment_id, operation_id FROM operations

@@ -136,11 +136,14 @@ class SqliteStore(RulesetTables):
         except apsw.Error as error:
             raise unavailable("record", error) from error
 
-    def _payment(self, sql: str, *values: Any) -> Payment | None:
+    def _all(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
-            rows = self._reading.execute(sql, values).fetchall()
+            return self._reading.execute(sql, values).fetchall()
         except apsw.Error as error:
             raise unavailable("record", error) from error
+
+    def _payment(self, sql: str, *values: Any) -> Payment | None:
+        rows = self._all(sql, values)
         return reads.read_payments(rows)[0] if rows else None
 
     async def _scan(self, read: Callable[..., _T], *values: Any) -> _T:
@@ -160,6 +163,17 @@ class SqliteStore(RulesetTables):
         """See `Store.find_claim`."""
         row = self._row(reads.CLAIM, key.merchant_id, key.rpc, key.key)
         return None if row is None else reads.read_claim(key, row)
+
+    async def find_taken(self, key: ClaimKey, merchant_reference: str) -> tuple[Claim | None, str]:
+        """See `Store.find_taken`."""
+        merchant_id = key.merchant_id
+        asked = (merchant_id, key.rpc, key.key, merchant_id, merchant_reference)
+        taken_by = ""
+        for row in self._all(reads.TAKEN, asked):
+            if row[0] is not None:
+                return reads.read_claim(key, row), ""
+            taken_by = str(row[1])
+        return None, taken_by
 
     async def answer_claim(self, key: ClaimKey, answer: bytes) -> bytes:
         """See `Store.answer_claim`."""
