@@ -5,7 +5,7 @@ import itertools
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from turnout.domain.cards import CardFacts
 from turnout.domain.events import Event
 from turnout.domain.operation import Operation
 from turnout.domain.outcomes import ProviderEvent
-from turnout.domain.payment import STARTS, Payment
+from turnout.domain.payment import STARTS, DecisionSummary, Payment, PaymentDetails
 from turnout.ports import Claim, EventFilter, StoredWebhook, UnitOfWork, VaultRecord, WrappedKey
 from turnout.stores.shapes import copier, reader
 from turnout.stores.sqlite import SqliteStore, SqliteVaultStore
@@ -207,3 +208,49 @@ def test_json_is_read_back(kind: type) -> None:
         assert read(orjson.loads(orjson.dumps(value, bytes.hex))) == value
 
     check()
+
+
+@pytest.mark.parametrize("kind", [Payment, PaymentDetails, Operation, DecisionSummary, CardFacts])
+def test_json_of_an_older_version_is_read_with_defaults(kind: type) -> None:
+    read = reader(kind)
+    defaults = {
+        one.name: one.default if one.default_factory is MISSING else one.default_factory()
+        for one in fields(kind)
+        if one.default is not MISSING or one.default_factory is not MISSING
+    }
+
+    @settings(max_examples=50)
+    @given(instances(kind), st.sets(st.sampled_from(sorted(defaults))))
+    def check(value: Any, missing: set[str]) -> None:
+        encoded = orjson.dumps(value, bytes.hex)
+
+        def older() -> Any:
+            document = orjson.loads(encoded)
+            return read({name: document[name] for name in document.keys() - missing})
+
+        found, again = older(), older()
+        assert found == replace(value, **{name: defaults[name] for name in missing})
+        # Two records share nothing that can change, their defaults neither.
+        assert not {id(one) for one in parts_of(found)} & {id(one) for one in parts_of(again)}
+
+    check()
+
+
+@pytest.mark.parametrize("missing", [(), ("version",), ("version", "account_id")])
+def test_json_with_a_key_that_is_no_field_is_refused(missing: tuple[str, ...]) -> None:
+    read = reader(Payment)
+
+    @settings(max_examples=5)
+    @given(_PAYMENTS)
+    def check(payment: Payment) -> None:
+        document = orjson.loads(orjson.dumps(payment))
+        kept = {name: part for name, part in document.items() if name not in missing}
+        with pytest.raises((TypeError, KeyError)):
+            read({**kept, "unheard_of": 1})
+
+    check()
+
+
+def test_json_without_what_has_no_default_is_refused() -> None:
+    with pytest.raises(TypeError, match="Payment"):
+        reader(Payment)({"payment_id": "pay_1"})

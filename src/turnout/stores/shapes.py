@@ -14,8 +14,9 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -57,6 +58,19 @@ def _copied(hint: Any, value: str, scope: dict[str, Any]) -> str | None:
     return f"None if {value} is None else {text}"
 
 
+def _empty(one: Field[Any], scope: dict[str, Any]) -> str:
+    """The expression that makes a field's default.
+
+    Raises:
+        TypeError: it has none.
+    """
+    made = one.default_factory is not MISSING
+    if not made and one.default is MISSING:
+        raise TypeError(f"{one.name} has no default")
+    scope[f"empty_{one.name}"] = one.default_factory if made else one.default
+    return f"empty_{one.name}{'()' if made else ''}"
+
+
 def copier(kind: type, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
     """A function that copies a `kind` and all in it that can change.
 
@@ -73,9 +87,7 @@ def copier(kind: type, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
     lines = ["def copy(v):", " c = new(kind)"]
     for one in fields(kind):
         if one.name in without:
-            made_empty = one.default_factory is not MISSING
-            scope[f"empty_{one.name}"] = one.default_factory if made_empty else one.default
-            text = f"empty_{one.name}{'()' if made_empty else ''}"
+            text = _empty(one, scope)
         else:
             value = f"v.{one.name}"
             text = _copied(hints[one.name], value, scope) or value
@@ -85,48 +97,99 @@ def copier(kind: type, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
     return made
 
 
-def _read_list(item: Callable[[Any], Any], make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda values: make([item(value) for value in values])
-
-
-def _reader_of(hint: Any) -> Callable[[Any], Any] | None:
-    """How to turn decoded JSON into this type; None where it is the same."""
-    hint = _without_none(hint)
-    if isinstance(hint, type):
-        if is_dataclass(hint):
-            return reader(hint)
-        if issubclass(hint, Enum):
+def _read(hint: Any, value: str, scope: dict[str, Any]) -> str | None:
+    """The expression that reads `value`, decoded JSON; None where it is the same."""
+    inner = _without_none(hint)
+    origin = typing.get_origin(inner)
+    if isinstance(inner, type) and origin is None:
+        name = f"read_{inner.__name__}"
+        if is_dataclass(inner):
+            scope[name] = reader(inner)
+            return f"{name}({value})"
+        if issubclass(inner, Enum):
             # A dict lookup is a tenth of what calling the enum costs.
-            return {member.value: member for member in hint}.__getitem__
-        if issubclass(hint, bytes):
-            return bytes.fromhex
-    origin = typing.get_origin(hint)
+            scope[name] = {member.value: member for member in inner}
+            return f"{name}[{value}]"
+        if issubclass(inner, bytes):
+            return f"bytes.fromhex({value})"
     if origin in (list, tuple):
-        inner = _reader_of(typing.get_args(hint)[0])
-        if inner is not None:
-            return _read_list(inner, origin)
-        return None if origin is list else tuple
+        item = _read(typing.get_args(inner)[0], "one", scope)
+        if item is not None:
+            text = f"[{item} for one in {value}] if {value} else []"
+            return text if origin is list else f"tuple({text})"
+        return None if origin is list else f"tuple({value})"
     return None
 
 
+def _read_cell(hint: Any, value: str, scope: dict[str, Any]) -> str:
+    """The expression that reads `value`, which a column holds."""
+    inner = _without_none(hint)
+    if isinstance(inner, type) and typing.get_origin(inner) is None and not is_dataclass(inner):
+        if issubclass(inner, Enum):
+            return f"None if {value} is None else {_read(inner, value, scope)}"
+        return f"None if {value} is None else {value} != 0" if inner is bool else value
+    scope["loads"] = orjson.loads
+    text = _read(inner, "v", scope)
+    if text is None:
+        return f"None if {value} is None else loads({value})"
+    return f"None if {value} is None or (v := loads({value})) is None else {text}"
+
+
+def _made(kind: type, texts: dict[str, str], scope: dict[str, Any]) -> list[str]:
+    """The lines that make a `kind` and return it, one field after the other as in `copier`.
+
+    Args:
+        kind: a dataclass.
+        texts: the expression of each field; the others get their defaults.
+        scope: the function's.
+    """
+    parts = {
+        one.name: texts[one.name] if one.name in texts else _empty(one, scope)
+        for one in fields(kind)
+    }
+    scope["kind"], scope["new"] = kind, object.__new__
+    frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    if frozen or hasattr(kind, "__post_init__"):
+        return [f" return kind({', '.join(f'({text})' for text in parts.values())})"]
+    sets = [f" c.{name} = {text}" for name, text in parts.items()]
+    return [" c = new(kind)", *sets, " return c"]
+
+
 def reader(kind: type) -> Callable[[dict[str, Any]], Any]:
-    """A function that makes a `kind` of its decoded JSON object, which it may change.
+    """A function that makes a `kind` of its decoded JSON object.
+
+    Fields that are missing in the record of an older version get their defaults; keys that are no
+    fields are refused, and so is a record without what has no default.
 
     Args:
         kind: a dataclass.
     """
     hints = type_hints(kind)
-    steps = [(one.name, _reader_of(hints[one.name])) for one in fields(kind)]
-    needed = [(name, step) for name, step in steps if step is not None]
+    names = {one.name for one in fields(kind)}
+    defaults = {
+        one.name: one.default if one.default_factory is MISSING else one.default_factory()
+        for one in fields(kind)
+        if one.default is not MISSING or one.default_factory is not MISSING
+    }
+    encoded = orjson.dumps(defaults, bytes.hex)
 
-    def read(document: dict[str, Any]) -> Any:
-        for name, step in needed:
-            part = document.get(name)
-            if part is not None:
-                document[name] = step(part)
-        return kind(**document)
+    def complete(document: dict[str, Any]) -> dict[str, Any]:
+        whole: dict[str, Any] = {**orjson.loads(encoded), **document}
+        if whole.keys() != names:
+            raise TypeError(f"not the fields of {kind.__name__}: {sorted(document)}")
+        return whole
 
-    return read
+    scope: dict[str, Any] = {"complete": complete}
+    texts = {}
+    for one in fields(kind):
+        text = _read(hints[one.name], "v", scope)
+        value = f"d[{one.name!r}]"
+        texts[one.name] = value if text is None else f"None if (v := {value}) is None else {text}"
+    # As many keys as fields, and each field's: so there is no other.
+    lines = ["def read(d):", f" if len(d) != {len(texts)}: d = complete(d)"]
+    exec("\n".join([*lines, *_made(kind, texts, scope)]), scope)
+    made: Callable[[dict[str, Any]], Any] = scope["read"]
+    return made
 
 
 def _plain(hint: Any, value: str, scope: dict[str, Any]) -> str | None:
@@ -174,22 +237,6 @@ def plainer(kind: type) -> Callable[[Any], dict[str, Any]]:
     return made
 
 
-def _column_reader(hint: Any) -> Callable[[Any], Any] | None:
-    """How to turn a column's value into a field of this type; None where it is the same."""
-    hint = _without_none(hint)
-    if hint is bool:
-        return bool
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return _reader_of(hint)
-    if isinstance(hint, type) and not is_dataclass(hint):
-        return None
-    inner = _reader_of(hint)
-    if inner is None:
-        return orjson.loads
-    found = inner
-    return lambda text: found(orjson.loads(text))
-
-
 class Row:
     """A dataclass as the columns of a table: one column for each field, in the field's order.
 
@@ -225,14 +272,18 @@ class Row:
         self.cells: Callable[[Any], tuple[Any, ...]] = eval(
             f"lambda v: ({', '.join(parts)},)", scope
         )
-        steps = [(index, _column_reader(hints[name])) for index, name in enumerate(self.names)]
-        self._steps = [(index, step) for index, step in steps if step is not None]
 
-    def read(self, row: tuple[Any, ...]) -> Any:
-        """An instance of the columns' values, in the columns' order."""
-        parts = list(row)
-        for index, step in self._steps:
-            part = parts[index]
-            if part is not None:
-                parts[index] = step(part)
-        return self.kind(*parts)
+    @cached_property
+    def read(self) -> Callable[[tuple[Any, ...]], Any]:
+        """Makes an instance of the columns' values, in the columns' order.
+
+        Raises:
+            TypeError: a field without a default is no column, so these rows cannot be read.
+        """
+        hints = type_hints(self.kind)
+        scope: dict[str, Any] = {}
+        texts = {name: _read_cell(hints[name], f"f_{name}", scope) for name in self.names}
+        lines = ["def read(row):", f" {', '.join(f'f_{name}' for name in self.names)}, = row"]
+        exec("\n".join([*lines, *_made(self.kind, texts, scope)]), scope)
+        made: Callable[[tuple[Any, ...]], Any] = scope["read"]
+        return made
