@@ -151,27 +151,45 @@ async def test_a_header_that_could_be_two_is_not_sent(value: str) -> None:
         assert (raised.value.reason, server.connections) == ("bad_header", 0)
 
 
-async def test_bytes_that_answer_nothing_are_never_taken_for_an_answer() -> None:
-    """A kept-alive connection on which more came than was asked for."""
+async def with_unfit_connections(kept: int) -> tuple[str, int, int]:
+    """What comes of a call when more came on each kept-alive connection than was asked for.
+
+    Returns the status or why it was not sent, and how many connections and requests there were.
+    """
+    all_asked = asyncio.Barrier(kept)
     more_came = asyncio.Event()
 
     async def behave(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.take(reader)
-        writer.write(OK)
-        await writer.drain()
-        await more_came.wait()
+        if not more_came.is_set():
+            await all_asked.wait()
+            writer.write(OK)
+            await more_came.wait()
         writer.write(OK)
         await writer.drain()
         await reader.read()
 
     async with raw_server(behave) as server, http_client() as client:
-        assert (await client.send(post(server.url))).status == 200
-        (kept,) = [protocol for protocol, _ in idle_connections(client)]
+        await asyncio.gather(*(client.send(post(server.url)) for _ in range(kept)))
+        protocols = [protocol for protocol, _ in idle_connections(client)]
+        assert len(protocols) == kept
         more_came.set()
-        while not kept.should_close:  # noqa: ASYNC110 - nothing tells when bytes have come
+        while not all(one.should_close for one in protocols):  # noqa: ASYNC110 - nothing tells when bytes have come
             await asyncio.sleep(0)
-        assert await unsent(server.url, client) == "connect_failed"
-        assert len(server.requests) == 1
+        try:
+            found = str((await client.send(post(server.url))).status)
+        except HttpNotSent as error:
+            found = error.reason
+        return found, server.connections, len(server.requests)
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+async def test_bytes_that_answer_nothing_are_never_taken_for_an_answer(kept: int) -> None:
+    assert await with_unfit_connections(kept) == ("200", kept + 1, kept + 1)
+
+
+async def test_unfit_connections_are_not_tried_without_end() -> None:
+    assert await with_unfit_connections(4) == ("connect_failed", 4, 4)
 
 
 async def test_a_connect_that_hangs_is_not_sent() -> None:

@@ -40,6 +40,8 @@ INFLATE_FREE_BYTES = 64 << 10
 # A server closes an idle connection whenever it likes, and a POST that meets such a closing has an
 # unknown outcome; so ours are let go sooner than the shortest idle time seen at providers (60 s).
 KEEPALIVE_S = 15.0
+# Kept connections that turn out to be unfit before anything is sent, and the one that is not.
+_TRIES_MAX = 4
 CONNECTIONS_MAX = 1024
 CONNECTIONS_PER_HOST_MAX = 512
 DNS_CACHE_S = 60
@@ -223,23 +225,28 @@ class HttpClient:
             to = self._origins[origin] = aiohttp.ClientRequest("POST", origin, loop=loop)
         # A connect that takes all the time is told apart from an answer that does not come.
         connect_ms = min(request.connect_timeout_ms, int(request.total_timeout_ms * 0.95))
-        try:
-            connection = await connector.connect(to, [], _connect_timeout(connect_ms))
-        except aiohttp.ClientConnectorDNSError as error:
-            raise HttpNotSent("dns_failed") from error
-        except aiohttp.ClientSSLError as error:
-            raise HttpNotSent("tls_failed") from error
-        except TimeoutError as error:
-            raise HttpNotSent("connect_timeout") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise HttpNotSent("connect_failed") from error
-        protocol, transport = connection.protocol, connection.transport
-        if protocol is None or transport is None or protocol.should_close:
+        latest = loop.time() + (request.total_timeout_ms - connect_ms) / 1000
+        for _ in range(_TRIES_MAX):
+            try:
+                connection = await connector.connect(to, [], _connect_timeout(connect_ms))
+            except aiohttp.ClientConnectorDNSError as error:
+                raise HttpNotSent("dns_failed") from error
+            except aiohttp.ClientSSLError as error:
+                raise HttpNotSent("tls_failed") from error
+            except TimeoutError as error:
+                raise HttpNotSent("connect_timeout") from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise HttpNotSent("connect_failed") from error
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is not None and transport is not None and not protocol.should_close:
+                protocol.set_response_params(auto_decompress=False, read_until_eof=True)
+                return connection, protocol, transport
             # It went away in the same moment, or bytes have come that answer nothing of ours.
+            # Nothing was sent on it, so that is no reason to fail.
             connection.close()
-            raise HttpNotSent("connect_failed")
-        protocol.set_response_params(auto_decompress=False, read_until_eof=True)
-        return connection, protocol, transport
+            if loop.time() > latest:
+                break
+        raise HttpNotSent("connect_failed")
 
     async def close(self) -> None:
         """Closes all connections."""
