@@ -21,10 +21,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.bench.figures import Figure, figure, tell
-from loadtests.bench.ground import AUTHORIZE, AUTHORIZE_STREAM, GET, Ground, ground, salt
+from loadtests.bench.ground import (
+    AUTHORIZE,
+    AUTHORIZE_STREAM,
+    CAPTURE,
+    GET,
+    REFUND,
+    Ground,
+    ground,
+    salt,
+)
 from loadtests.bench.libraries import library_of
 from loadtests.bench.load import Job
-from loadtests.bench.messages import authorize_bodies, get_bodies
+from loadtests.bench.messages import (
+    authorize_bodies,
+    capture_bodies,
+    get_bodies,
+    refund_bodies,
+)
 from loadtests.bench.parts import BenchFailed, Part, put_load
 from turnout import v1
 
@@ -124,13 +138,19 @@ class Counting:
         self._calls = calls
         self._dumps = 0
 
-    def count(self, job: Job) -> Counted:
-        """Warms the part up with some of the job's calls, then counts the others."""
+    def count(self, job: Job, warm_references: str = "") -> Counted:
+        """Warms the part up with some of the job's calls, then counts the others.
+
+        Args:
+            job: what to call.
+            warm_references: file of the first calls' references, where each is good only once.
+        """
+        references, job.references = job.references, warm_references or job.references
         job.in_flight = _IN_FLIGHT
         job.warm_s, job.seconds, job.drain_s = 0.0, _LOAD_LIMIT_S, _DRAIN_LIMIT_S
         job.count = _WARM_CALLS
         put_load(job, self._one.load_cores)
-        job.salt, job.count = salt(), self._calls
+        job.salt, job.count, job.references = salt(), self._calls, references
         _ask(self._part, "-i", "on")
         seen = put_load(job, self._one.load_cores)
         _ask(self._part, "-i", "off")
@@ -158,6 +178,28 @@ def _echo(one: Ground, answer: v1.Payment, calls: int) -> Counted:
     return Counting(one, one.echo, calls).count(job)
 
 
+def _authorized(one: Ground, name: str, count: int) -> str:
+    """Makes payments to capture; returns the file with their ids."""
+    path = str(one.room / name)
+    job = one.job(AUTHORIZE, authorize_bodies(manual=True))
+    job.in_flight, job.count, job.keep_ids = _IN_FLIGHT, count, path
+    job.warm_s, job.seconds, job.drain_s = 0.0, _LOAD_LIMIT_S, _DRAIN_LIMIT_S
+    put_load(job, one.load_cores)
+    return path
+
+
+def _follow_ups(one: Ground, server: Counting, calls: int) -> Iterator[tuple[str, Counted]]:
+    """Captures, and refunds of what was captured."""
+    warm, ids = _authorized(one, "warm_ids", _WARM_CALLS), _authorized(one, "ids", calls)
+    for name, path, bodies in (
+        ("capture", CAPTURE, capture_bodies()),
+        ("refund", REFUND, refund_bodies()),
+    ):
+        job = one.job(path, bodies)
+        job.references = ids
+        yield name, server.count(job, warm)
+
+
 def _instant(calls: int) -> Iterator[Figure]:
     """The echo, and each kind of call with a provider inside the process."""
     with ground(timeout_ms=_TIMEOUT_MS) as one:
@@ -176,6 +218,7 @@ def _instant(calls: int) -> Iterator[Figure]:
             "authorize_token": server.count(one.job(AUTHORIZE, authorize_bodies(token=token))),
             "authorize_stream": server.count(one.job(AUTHORIZE_STREAM, authorize_bodies())),
             "get": server.count(read_job),
+            **dict(_follow_ups(one, server, calls)),
         }
     how = f"{calls} calls, {_IN_FLIGHT} in flight"
     yield figure("echo_steps", echo.all / 1e3, "k", f"(a); {how}")

@@ -136,8 +136,10 @@ class FollowUps:
         operation.details = OperationDetails(reason=reason)
         change = Change(payment, self._parts.mint)
         change.add(operation)
+        unit = change.unit(self._parts.encoder, answer=False)
+        unit.details_stand = True
         try:
-            await self._parts.store.commit(change.unit(self._parts.encoder, answer=False))
+            await self._parts.store.commit(unit)
         except VersionConflict:
             return await self._parts.read(payment.payment_id)
         outcome = await self.send(payment, operation)
@@ -276,6 +278,8 @@ class FollowUps:
                 claim=run.claim(payment.payment_id, operation.operation_id),
                 answer=False,
             )
+            # What the merchant said of the payment is no matter of a follow-up.
+            unit.details_stand = True
             try:
                 await run.begin(parts.store.commit(unit), self._present(payment, operation))
                 break
