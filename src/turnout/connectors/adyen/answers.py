@@ -41,7 +41,7 @@ _PENDING = frozenset({"Pending", "Received", "PresentToShopper"})
 def text(source: Json, name: str) -> str:
     """A string field, or nothing."""
     value = source.get(name)
-    return value if isinstance(value, str) else ""
+    return value if type(value) is str else ""
 
 
 def table(source: Json, name: str) -> Json:

@@ -17,6 +17,7 @@ import orjson
 
 from turnout.connectors.adyen.answers import Json, add_checks, decline_of, money, table, text
 from turnout.connectors.adyen.codes import REFUSAL_WORDS
+from turnout.connectors.signatures import hmac_sha256
 from turnout.connectors.verdicts import declined, unknown
 from turnout.domain.accounts import Account
 from turnout.domain.declines import DeclineCode
@@ -166,7 +167,7 @@ def _check_signature(account: Account, item: Json, keys: list[bytes]) -> None:
     signed = signed_text(item)
     good = False
     for key in keys:
-        expected = hmac.digest(key, signed, "sha256")
+        expected = hmac_sha256(key, signed)
         good |= hmac.compare_digest(expected, signature)
     if not good:
         raise WebhookRejected(

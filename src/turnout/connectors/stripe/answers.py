@@ -38,7 +38,7 @@ _WITHOUT_MONEY = frozenset({"requires_payment_method", "requires_confirmation", 
 def text(source: Json, name: str) -> str:
     """A string field, or nothing."""
     value = source.get(name)
-    return value if isinstance(value, str) else ""
+    return value if type(value) is str else ""
 
 
 def table(source: Json, name: str) -> Json:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
+from turnout.connectors.signatures import hmac_sha256
 from turnout.connectors.stripe.answers import (
     Json,
     capture_outcome,
@@ -93,7 +94,7 @@ def _check_signature(account: Account, header: str, body: bytes, now_ns: int) ->
     signed = timestamp.encode() + b"." + body
     good = False
     for secret in account.webhook_secrets:
-        expected = hmac.digest(secret.reveal().encode(), signed, "sha256").hex()
+        expected = hmac_sha256(secret.reveal().encode(), signed).hex()
         for candidate in signatures:
             good |= hmac.compare_digest(expected.encode(), candidate.encode())
     if not good:
