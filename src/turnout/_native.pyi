@@ -8,7 +8,7 @@ go back or be absurd; they then count as no time. All methods are safe to call f
 from collections.abc import Sequence
 from typing import Final, final
 
-__all__ = ["Decision", "Permit", "Router", "RouterError", "__version__"]
+__all__ = ["CompiledConfig", "Decision", "Permit", "Router", "RouterError", "__version__"]
 
 __version__: Final[str]
 
@@ -87,15 +87,25 @@ class Permit:
         """Whether this call tests an account whose breaker is half-open."""
 
 @final
-class Router:
-    """Eligibility, health, breakers, concurrency and choice over one configuration."""
+class CompiledConfig:
+    """A configuration that a router can switch to at once. Immutable."""
 
-    def __new__(cls, config_json: bytes) -> Router:
-        """Compile a configuration.
+    def __new__(cls, config_json: bytes) -> CompiledConfig:
+        """Compile a configuration, without holding the interpreter's lock.
 
         Raises:
             RouterError: invalid_config; the text names the key.
         """
+    @property
+    def snapshot_version(self) -> str:
+        """Its content as 16 hex digits."""
+
+@final
+class Router:
+    """Eligibility, health, breakers, concurrency and choice over one configuration."""
+
+    def __new__(cls, compiled: CompiledConfig) -> Router:
+        """A router that knows nothing yet."""
     @property
     def snapshot_version(self) -> str:
         """The present configuration's content as 16 hex digits."""
@@ -105,15 +115,8 @@ class Router:
     @property
     def segment_bytes(self) -> int:
         """Bytes of what was learnt of segments: 20 for each (account x segment), and some."""
-    def reload(self, config_json: bytes) -> str:
-        """Switch to another configuration; accounts that stay keep all that was learnt.
-
-        Returns:
-            The new snapshot_version.
-
-        Raises:
-            RouterError: invalid_config; nothing has changed then.
-        """
+    def install(self, compiled: CompiledConfig) -> None:
+        """Switch to another configuration; accounts that stay keep all that was learnt."""
     def decide(
         self,
         profile_id: str,

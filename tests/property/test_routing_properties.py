@@ -39,6 +39,10 @@ account = st.builds(
         st.builds(AmountLimit, st.none() | st.integers(0, 50), st.none() | st.integers(50, 100)),
     ),
 )
+ASKED = (
+    *("amount_minor", "currency", "method", "network", "funding", "bin", "issuer_country"),
+    *("capabilities", "excluded"),
+)
 facts = st.builds(
     RoutingFacts,
     amount_minor=st.none() | st.integers(-(2**63), 2**63 - 1) | st.integers(0, 120),
@@ -50,6 +54,12 @@ facts = st.builds(
     issuer_country=st.none() | st.sampled_from(COUNTRIES),
     capabilities=st.none() | st.just(("multi_capture",)),
     excluded=st.none() | some(st.sampled_from(IDS), max_size=2),
+    # Of a named tuple hypothesis also makes up what has a default; these no account asks for.
+    **{
+        name: st.just(value)
+        for name, value in RoutingFacts._field_defaults.items()
+        if name not in ASKED
+    },
 )
 history = some(
     st.tuples(

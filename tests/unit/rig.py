@@ -283,7 +283,7 @@ async def make_rig(
     kept = await load_rulesets(store, known, directory.profiles)
     snapshot = await prepare(known, directory.profiles, RoutingSettings(), kept, clock.now_ns())
     await store.keep_snapshot(snapshot.record)
-    engine = RoutingEngine(snapshot.config_json)
+    engine = RoutingEngine(snapshot.compiled)
     parts = Parts(
         store,
         vault,

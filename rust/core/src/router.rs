@@ -111,7 +111,12 @@ impl Slot {
 
 impl Router {
     pub fn new(config_json: &[u8]) -> Result<Self, Error> {
-        let snapshot = Arc::new(Snapshot::compile(config_json)?);
+        Ok(Self::over(Arc::new(Snapshot::compile(config_json)?)))
+    }
+
+    /// A router that knows nothing yet, over a configuration that has been compiled.
+    #[must_use]
+    pub fn over(snapshot: Arc<Snapshot>) -> Self {
         let mut router = Self {
             snapshot: Arc::clone(&snapshot),
             clock: Clock::default(),
@@ -123,7 +128,7 @@ impl Router {
             next_permit: 1,
         };
         router.install(snapshot);
-        Ok(router)
+        router
     }
 
     #[must_use]

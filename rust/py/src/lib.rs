@@ -11,6 +11,7 @@ mod time;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", turnout_core::VERSION)?;
     module.add("RouterError", errors::exception_type(module.py())?)?;
+    module.add_class::<router::CompiledConfig>()?;
     module.add_class::<router::Router>()?;
     module.add_class::<decision::Decision>()?;
     module.add_class::<permit::Permit>()?;

@@ -32,6 +32,29 @@ type HealthRow = (
 /// permit, or why there is none: code, reason, retry_in_s
 type Begun = (Option<Permit>, &'static str, &'static str, f64);
 
+/// A configuration that a router can switch to at once.
+#[pyclass(frozen, module = "turnout._native")]
+pub struct CompiledConfig {
+    snapshot: Arc<Snapshot>,
+}
+
+#[pymethods]
+impl CompiledConfig {
+    /// Compiles without the GIL: thousands of rules take a good part of a second.
+    #[new]
+    fn new(py: Python<'_>, config_json: &[u8]) -> PyResult<Self> {
+        let compiled = guard(py, || py.detach(|| Snapshot::compile(config_json)))?;
+        Ok(Self {
+            snapshot: Arc::new(compiled),
+        })
+    }
+
+    #[getter]
+    fn snapshot_version(&self) -> String {
+        version_text(self.snapshot.version)
+    }
+}
+
 #[pyclass(frozen, module = "turnout._native")]
 pub struct Router {
     inner: RwLock<turnout_core::Router>,
@@ -51,8 +74,10 @@ impl Router {
 #[pymethods]
 impl Router {
     #[new]
-    fn new(py: Python<'_>, config_json: &[u8]) -> PyResult<Self> {
-        let router = guard(py, || turnout_core::Router::new(config_json))?;
+    fn new(py: Python<'_>, compiled: &CompiledConfig) -> PyResult<Self> {
+        let router = guard(py, || {
+            Ok(turnout_core::Router::over(Arc::clone(&compiled.snapshot)))
+        })?;
         Ok(Self {
             inner: RwLock::new(router),
         })
@@ -63,15 +88,11 @@ impl Router {
         version_text(self.read().snapshot().version)
     }
 
-    /// Compiles without the GIL: a large configuration takes milliseconds.
-    fn reload(&self, py: Python<'_>, config_json: &[u8]) -> PyResult<String> {
-        let compiled = guard(py, || py.detach(|| Snapshot::compile(config_json)))?;
-        let version = version_text(compiled.version);
+    fn install(&self, py: Python<'_>, compiled: &CompiledConfig) -> PyResult<()> {
         guard(py, || {
-            self.write().install(Arc::new(compiled));
+            self.write().install(Arc::clone(&compiled.snapshot));
             Ok(())
-        })?;
-        Ok(version)
+        })
     }
 
     /// By position only: matching some twenty keywords would cost as much as the decision.

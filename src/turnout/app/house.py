@@ -277,7 +277,7 @@ def _wire(
 ) -> House:
     """Hands every room what it needs; opens nothing."""
     schedule = _schedule(settings, directory, random)
-    engine = RoutingEngine(snapshot.config_json)
+    engine = RoutingEngine(snapshot.compiled)
     snapshots = Snapshots(store, directory, engine, snapshot)
     encoder = ProtoEncoder()
     admission = _admission(settings, observer)

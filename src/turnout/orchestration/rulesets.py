@@ -324,7 +324,7 @@ class Rulesets:
         await run.begin(
             store.activate_ruleset(activation, snapshot.record, claim), _already(answer)
         )
-        await self._snapshots.follow(snapshot)
+        self._snapshots.put_in_force(snapshot)
         log.info(
             "ruleset %d of %s (%s) was put in force by %s",
             activation.version,

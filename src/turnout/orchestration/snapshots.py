@@ -21,7 +21,7 @@ from turnout.orchestration.routes import (
     engine_config,
 )
 from turnout.ports import ActivationRecord, RulesetStore, SnapshotRecord, Store
-from turnout.routing.engine import RoutingEngine
+from turnout.routing.engine import CompiledConfig, RoutingEngine
 from turnout.routing.rules import RulesetInvalid, from_mapping
 from turnout.routing.rules.check import check
 from turnout.routing.rules.findings import Finding, Severity
@@ -54,11 +54,11 @@ class Snapshot:
     """A configuration of the engine, ready to be put in force.
 
     Attributes:
-        config_json: for the engine.
+        compiled: for the engine.
         record: as the record keeps it.
     """
 
-    config_json: bytes = field(repr=False)
+    compiled: CompiledConfig
     record: SnapshotRecord
     settings: RoutingSettings
     rulesets: Rulesets = field(repr=False)
@@ -76,10 +76,10 @@ async def prepare(
     rulesets: Rulesets,
     now_ns: int,
 ) -> Snapshot:
-    """Compiles a configuration once, to see that the engine takes it.
+    """Compiles a configuration, off the loop.
 
     Raises:
-        RoutingError: it does not.
+        RoutingError: the engine does not take it.
     """
     named = {
         of: [_name(profiles[of[0]].merchant_id, of, one.version) for one in kept]
@@ -89,8 +89,9 @@ async def prepare(
     def make() -> Snapshot:
         config = engine_config(accounts, profiles, settings, rulesets)
         body = engine_config(accounts, profiles, settings, named)
-        record = SnapshotRecord(RoutingEngine(config).snapshot_version, body, now_ns)
-        return Snapshot(config, record, settings, rulesets)
+        compiled = CompiledConfig(config)
+        record = SnapshotRecord(compiled.snapshot_version, body, now_ns)
+        return Snapshot(compiled, record, settings, rulesets)
 
     # Thousands of rules take a second: not on the loop that payments wait for.
     return await asyncio.to_thread(make)
@@ -201,17 +202,7 @@ class Snapshots:
 
     def put_in_force(self, snapshot: Snapshot) -> None:
         """Swaps the engine's configuration and the directory's rulesets, without an await."""
-        self._engine.reload(snapshot.config_json)
-        self._directory.rulesets = snapshot.versions
-        self.present = snapshot
-
-    async def follow(self, snapshot: Snapshot) -> None:
-        """Puts other rulesets in force while payments go on.
-
-        The engine takes thousands of rules in a second, off the loop. Until the directory names
-        the next version, payments follow the one before, which the engine then knows too.
-        """
-        await asyncio.to_thread(self._engine.reload, snapshot.config_json)
+        self._engine.install(snapshot.compiled)
         self._directory.rulesets = snapshot.versions
         self.present = snapshot
 
