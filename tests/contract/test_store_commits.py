@@ -26,7 +26,14 @@ from turnout.domain.operation import (
     OperationKind,
     OperationState,
 )
-from turnout.domain.payment import STARTS, TRANSITIONS, Address, Payment, PaymentStatus
+from turnout.domain.payment import (
+    STARTS,
+    TRANSITIONS,
+    Address,
+    MethodView,
+    Payment,
+    PaymentStatus,
+)
 from turnout.ports import (
     Claim,
     ClaimTaken,
@@ -71,6 +78,8 @@ async def test_details_that_stand_are_neither_written_nor_lost(store: Store) -> 
     one = authorization(1)
     await store.commit(one.begin)
     one.payment.details.description = "not what the merchant said"
+    method = one.payment.method
+    one.payment.method = MethodView("card", "tok_other")
     settlement = one.settle()
     settlement.details_stand = True
     await store.commit(settlement)
@@ -79,6 +88,16 @@ async def test_details_that_stand_are_neither_written_nor_lost(store: Store) -> 
     assert found.status is PaymentStatus.REQUIRES_CAPTURE
     assert found.details == replace(one.payment.details, description=found.details.description)
     assert found.details.description != "not what the merchant said"
+    assert method is not None and found.method == method
+
+
+async def test_a_confirmation_brings_another_method(store: Store) -> None:
+    one = authorization(1)
+    await store.commit(one.begin)
+    other = one.payment.method = MethodView("card", "tok_other")
+    await store.commit(one.settle())
+    found = await store.get_payment(one.payment.payment_id)
+    assert found is not None and found.method == other
 
 
 async def test_what_is_not_there_is_none(store: Store) -> None:
@@ -135,22 +154,6 @@ async def test_a_claim_keeps_its_first_answer(store: Store) -> None:
     assert await store.answer_claim(one.claim.key, b"second") == b"first"
     await store.commit(UnitOfWork(answers=[(one.claim.key, b"third")]))
     assert await store.find_claim(one.claim.key) == replace(one.claim, answer=b"first")
-
-
-async def test_what_a_new_payment_meets_is_its_claim_or_else_who_has_its_reference(
-    store: Store,
-) -> None:
-    one = authorization(1, reference="order-1")
-    await store.commit(one.begin)
-    key, payment = one.claim.key, one.payment
-    reference = payment.merchant_reference
-    assert await store.find_taken(key, reference) == (one.claim, "")
-    assert await store.find_taken(key, "") == (one.claim, "")
-    other = replace(key, key="other")
-    assert await store.find_taken(other, reference) == (None, payment.payment_id)
-    assert await store.find_taken(other, "another") == (None, "")
-    stranger = replace(other, merchant_id="mer_other")
-    assert await store.find_taken(stranger, reference) == (None, "")
 
 
 async def test_of_two_answers_in_one_unit_the_first_stands(store: Store) -> None:

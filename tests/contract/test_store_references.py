@@ -1,6 +1,7 @@
 """The merchants' own references: what every record promises of natural keys."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,19 @@ async def test_only_refunds_have_their_names_to_themselves(store: Store) -> None
     unit = with_refund(payment, 1, "refund-1")
     unit.operations[0].kind = OperationKind.CAPTURE
     await store.commit(unit)
+
+
+async def test_what_a_new_payment_meets_is_its_claim_or_else_who_has_its_reference(
+    store: Store,
+) -> None:
+    one = authorization(1, reference="order-1")
+    await store.commit(one.begin)
+    key, payment = one.claim.key, one.payment
+    reference = payment.merchant_reference
+    assert await store.find_taken(key, reference) == (one.claim, "")
+    assert await store.find_taken(key, "") == (one.claim, "")
+    other = replace(key, key="other")
+    assert await store.find_taken(other, reference) == (None, payment.payment_id)
+    assert await store.find_taken(other, "another") == (None, "")
+    stranger = replace(other, merchant_id="mer_other")
+    assert await store.find_taken(stranger, reference) == (None, "")

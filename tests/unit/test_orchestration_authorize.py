@@ -252,8 +252,8 @@ async def test_a_deadline_that_has_passed_stores_nothing(rig: Rig) -> None:
     with pytest.raises(DeadlineExceeded):
         # The run's timer fires before the claim is written.
         caller = rig.caller(-1.0)
-        slowed = _yielding(rig.payments._method)
-        rig.payments._method = slowed  # type: ignore[method-assign]
+        slowed = _yielding(rig.payments._authorize)
+        rig.payments._authorize = slowed  # type: ignore[method-assign]
         await rig.payments.authorize(caller, idem("k"), payment_command())
     assert await books(rig) == []
     assert rig.provider.calls == []

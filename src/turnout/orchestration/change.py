@@ -110,13 +110,8 @@ class Change:
         if not insert:
             payment.version += 1
         payment.updated_at_ns = self.now_ns
-        unit = UnitOfWork(
-            claim=claim,
-            payment=payment,
-            operations=self._operations,
-            ledger=self._ledger,
-            decision=decision,
-        )
+        # By position: that costs half of the names.
+        unit = UnitOfWork(claim, [], payment, self._operations, self._ledger, [], decision)
         tell_settled(unit, payment, self.now_ns)
         encoded: bytes | None = None
         for event, operation in self._events:

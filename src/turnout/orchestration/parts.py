@@ -226,7 +226,7 @@ class Parts:
         """
         unit = change.unit(self.encoder)
         unit.webhook_done = webhook_id
-        # Outcomes do not touch what the merchant said; only a confirmation does.
+        # Outcomes do not touch what the merchant said, nor how is paid; only a confirmation does.
         unit.details_stand = True
         answer = run.take_answer(unit) if run is not None else None
         wait_s = _RETRY_FIRST_S

@@ -164,7 +164,11 @@ class Payments:
         if run.taken_by:
             # Before anything is sealed; the commit checks it again.
             raise _reference_taken(command.merchant_reference, run.taken_by)
-        method = await self._method(run, command.method, command.details.customer.reference)
+        given, reference = command.method, command.details.customer.reference
+        if isinstance(given, CardInput):
+            method = self._sealed(run, given, reference)
+        else:
+            method = await self._method(run, given, reference)
         payment = self._new(run, command, profile, _PROCESSING, method.view)
         try:
             await self._cascade.authorize(
@@ -261,24 +265,11 @@ class Payments:
     async def _method(
         self, run: Run, given: MethodInput | None, customer_reference: str
     ) -> _Method:
-        vault, caller = self._parts.vault, run.caller
         if isinstance(given, CardInput):
-            sealed = vault.seal(
-                caller.merchant_id,
-                caller.live,
-                given.card,
-                CardHints(given.issuer_country, given.funding, given.network),
-                customer_reference,
-            )
-            return _Method(
-                MethodView("card", sealed.token_id, sealed.facts),
-                sealed.facts,
-                sealed.reveal,
-                sealed.credential,
-                lambda: vault.persist(sealed),
-            )
+            return self._sealed(run, given, customer_reference)
         if isinstance(given, TokenInput):
-            opened = await vault.open_token(
+            caller = run.caller
+            opened = await self._parts.vault.open_token(
                 caller.merchant_id, caller.live, given.token_id, given.cvc
             )
             return _Method(
@@ -289,6 +280,23 @@ class Payments:
                 None,
             )
         raise InvalidRequest([_method_missing()])
+
+    def _sealed(self, run: Run, given: CardInput, customer_reference: str) -> _Method:
+        vault, caller = self._parts.vault, run.caller
+        sealed = vault.seal(
+            caller.merchant_id,
+            caller.live,
+            given.card,
+            CardHints(given.issuer_country, given.funding, given.network),
+            customer_reference,
+        )
+        return _Method(
+            MethodView("card", sealed.token_id, sealed.facts),
+            sealed.facts,
+            sealed.reveal,
+            sealed.credential,
+            lambda: vault.persist(sealed),
+        )
 
     def _profile(self, run: Run, profile_id: str) -> Profile:
         return self._parts.directory.profile(run.caller.merchant_id, profile_id)

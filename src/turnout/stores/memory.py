@@ -198,7 +198,7 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         if payment is not None:
             standing = self._payments.get(payment.payment_id)
             if unit.details_stand and standing is not None:
-                payment.details = standing.details
+                payment.details, payment.method = standing.details, standing.method
             self._payments[payment.payment_id] = payment
             if payment.status in CAPTURABLE:
                 self._capturable.add(payment.payment_id)

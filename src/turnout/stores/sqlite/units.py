@@ -42,7 +42,7 @@ from turnout.stores.sqlite import attempts
 from turnout.stores.sqlite.writer import Rows
 
 PAYMENT = Row(Payment, without=("operations",))
-_MOVED = Row(Payment, without=("operations",), nulls=("details",))
+_MOVED = Row(Payment, without=("operations",), nulls=("details", "method"))
 OPERATION = Row(Operation)
 LEDGER = Row(LedgerTransaction)
 _LEDGER = Row(LedgerTransaction, without=("postings",))
@@ -216,7 +216,10 @@ def _cells(part: str, without: tuple[str, ...] = ()) -> str:
 
 _PAYMENT_APART = ("details", "customer_reference")
 _PAYMENT_MOVING = ", ".join(
-    f"{name} = NEW.{name}"
+    # Where the details stand, the method does.
+    "method = iif(NEW.details IS NULL, method, NEW.method)"
+    if name == "method"
+    else f"{name} = NEW.{name}"
     for name in PAYMENT.names
     if name not in PAYMENT_IDENTITY and name != "details"
 )
