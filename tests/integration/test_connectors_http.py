@@ -174,8 +174,9 @@ async def with_unfit_connections(kept: int) -> tuple[str, int, int]:
         protocols = [protocol for protocol, _ in idle_connections(client)]
         assert len(protocols) == kept
         more_came.set()
-        while not all(one.should_close for one in protocols):  # noqa: ASYNC110 - nothing tells when bytes have come
-            await asyncio.sleep(0)
+        for one in protocols:
+            while not one.should_close:  # noqa: ASYNC110 - nothing tells when bytes have come
+                await asyncio.sleep(0)
         try:
             found = str((await client.send(post(server.url))).status)
         except HttpNotSent as error:
