@@ -27,7 +27,7 @@ _STAGES: tuple[tuple[str, str], ...] = (
     (r"turnout/app/watch\.py", "metrics"),
     (r"turnout/server/", "face: key, headers, ends"),
     (r"orchestration/idempotency\.py", "claims (runs, tasks)"),
-    (r"orchestration/validate\.py|orchestration/admission\.py", "validate"),
+    (r"orchestration/(validate|glance|limits|admission)\.py", "validate"),
     (
         r"orchestration/(settle|change|mint)\.py",
         "settle, units, ids",
