@@ -11,8 +11,8 @@ import pytest
 from tests.contract.store_units import MERCHANT, authorization, make_event
 from turnout.ports import ClaimTaken, EventFilter, StoreUnavailable, UnitOfWork
 from turnout.stores.laws import RecordRefused
-from turnout.stores.sqlite import SqliteStore, units
-from turnout.stores.sqlite.writer import MOST_UNITS
+from turnout.stores.sqlite import SqliteStore, units, writer
+from turnout.stores.sqlite.writer import FEW_AT_WORK, MOST_UNITS, gather_s
 
 
 @pytest.fixture
@@ -46,6 +46,30 @@ async def test_a_lone_unit_is_one_transaction(store: SqliteStore) -> None:
     for number in range(1, 6):
         await store.commit(authorization(number).begin)
     assert (store.transactions, store.units) == (5, 5)
+
+
+def test_nothing_is_gathered_for_few_and_a_little_for_many() -> None:
+    assert [gather_s(at_work) for at_work in (-1, 0, 1, FEW_AT_WORK)] == [0.0] * 4
+    assert 0 < gather_s(FEW_AT_WORK + 1) < gather_s(FEW_AT_WORK + 5) < gather_s(64)
+    assert gather_s(64) == gather_s(100_000) <= 0.005
+
+
+async def test_where_many_are_at_work_units_of_several_turns_share_a_commit(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_GATHER_EACH_S", "_GATHER_MOST_S"):
+        monkeypatch.setattr(writer, name, 60.0)
+    store.gather_by(lambda: FEW_AT_WORK)
+    await store.commit(authorization(1).begin)
+    store.gather_by(lambda: FEW_AT_WORK + 1)
+    gathered = []
+    for number in (2, 3, 4):
+        gathered.append(asyncio.ensure_future(store.commit(authorization(number).begin)))
+        await asyncio.sleep(0)
+    # What still gathers is written before the file is closed.
+    await store.close()
+    await asyncio.gather(*gathered)
+    assert (store.transactions, store.units) == (2, 4)
 
 
 async def test_a_thousand_units_share_few_transactions(store: SqliteStore) -> None:

@@ -298,6 +298,8 @@ def _wire(
     claims = Claims(store, clock, encoder, vault.fingerprint, margin_ms, observer)
     follow_ups = FollowUps(parts)
     webhooks = Webhooks(parts)
+    for kept in (store, vault_store):
+        kept.gather_by(lambda: claims.in_flight - len(parts.calling))
     rulesets = Rulesets(parts, claims, snapshots, encode_ruleset)
     services = Services(
         Payments(parts, claims, Cascade(parts, margin_ms), follow_ups),
