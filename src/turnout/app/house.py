@@ -307,18 +307,6 @@ def _wire(
     webhooks = Webhooks(parts)
     _share_commits((store, vault_store), claims, parts)
     rulesets = Rulesets(parts, claims, snapshots, encode_ruleset)
-    services = Services(
-        Payments(parts, claims, Cascade(parts, margin_ms), follow_ups),
-        Refunds(parts, claims, follow_ups),
-        Events(parts),
-        Tokens(parts, claims),
-        webhooks,
-        Ledger(parts),
-        Reviews(parts, claims),
-        rulesets,
-        Explanations(parts, snapshots, rulesets),
-        Replays(parts, snapshots, rulesets),
-    )
     return House(
         settings,
         lock,
@@ -332,11 +320,34 @@ def _wire(
         engine,
         KeyRing(settings.api_keys.values(), settings.operator_keys.values()),
         claims,
-        services,
+        _services(parts, claims, follow_ups, webhooks, rulesets, snapshots, margin_ms),
         webhooks,
         Recovery(parts, follow_ups),
         admission,
         snapshots,
+    )
+
+
+def _services(
+    parts: Parts,
+    claims: Claims,
+    follow_ups: FollowUps,
+    webhooks: Webhooks,
+    rulesets: Rulesets,
+    snapshots: Snapshots,
+    margin_ms: int,
+) -> Services:
+    return Services(
+        Payments(parts, claims, Cascade(parts, margin_ms), follow_ups),
+        Refunds(parts, claims, follow_ups),
+        Events(parts),
+        Tokens(parts, claims),
+        webhooks,
+        Ledger(parts),
+        Reviews(parts, claims),
+        rulesets,
+        Explanations(parts, snapshots, rulesets),
+        Replays(parts, snapshots, rulesets),
     )
 
 
