@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,16 @@ def _batch(one: Ground, count: int, rate: float, probe_id: Path) -> tuple[Seen, 
     return seen, lag[0]
 
 
+def _say(mark: Mark) -> None:
+    """Tells how far it is: a million takes half an hour."""
+    print(
+        f"{mark.payments:,} payments: RSS {mark.rss_kib / 1_024:.1f} MiB, {mark.files} files, "
+        f"p99 {mark.p99_ms:.0f} ms, loop lag p99 {mark.lag_p99_ms:.1f} ms, {mark.cpu_us:.0f} us",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def soak(count: int, rate: float) -> list[Figure]:
     """Measures."""
     marks: list[Mark] = []
@@ -95,6 +106,7 @@ def soak(count: int, rate: float) -> list[Figure]:
                     seen.cpu_us[0],
                 )
             )
+            _say(marks[-1])
         record = one.settings.store.path
         stored = sqlite3.connect(f"file:{record}?mode=ro", uri=True)
         (rows,) = stored.execute("SELECT count(*) FROM payments").fetchone()
