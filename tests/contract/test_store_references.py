@@ -107,3 +107,17 @@ async def test_what_a_new_payment_meets_is_its_claim_or_else_who_has_its_referen
     assert await store.find_taken(other, "another") == (None, "")
     stranger = replace(other, merchant_id="mer_other")
     assert await store.find_taken(stranger, reference) == (None, "")
+
+
+async def test_a_change_begins_with_its_claim_and_its_payment(store: Store) -> None:
+    payment = await refunded(store, 1, "refund-1")
+    one = authorization(2)
+    await store.commit(one.begin)
+    key = one.claim.key
+    other = replace(key, key="other")
+    stored = await store.get_payment(payment.payment_id)
+    assert stored is not None and len(stored.operations) > 1
+    assert await store.find_to_change(other, payment.payment_id) == (None, stored)
+    assert await store.find_to_change(key, payment.payment_id) == (one.claim, stored)
+    assert await store.find_to_change(key, "pay_none") == (one.claim, None)
+    assert await store.find_to_change(other, "pay_none") == (None, None)

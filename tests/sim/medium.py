@@ -201,6 +201,13 @@ class SimStore:
         self._readable()
         return await self._record.find_taken(key, merchant_reference)
 
+    async def find_to_change(
+        self, key: ClaimKey, payment_id: str
+    ) -> tuple[Claim | None, Payment | None]:
+        """See `Store.find_to_change`."""
+        self._readable()
+        return await self._record.find_to_change(key, payment_id)
+
     async def get_payment(self, payment_id: str) -> Payment | None:
         """See `Store.get_payment`."""
         self._readable()

@@ -72,7 +72,7 @@ class FollowUps:
             )
             return operation
 
-        await self._run(run, command.payment_id, prepare)
+        await self._run(run, self._named(run, command.payment_id), prepare)
 
     async def cancel(self, run: Run, command: CancelCommand) -> None:
         """Releases what is authorized and not captured.
@@ -80,9 +80,9 @@ class FollowUps:
         Raises:
             NotFound, StateConflict: nothing was stored or sent.
         """
-        payment = await self._parts.own(run.caller, command.payment_id)
+        payment = self._named(run, command.payment_id)
         if payment.status in _LOCAL_CANCEL:
-            await self._cancel_here(run, command)
+            await self._cancel_here(run, payment, command)
             return
 
         async def prepare(payment: Payment) -> Operation:
@@ -92,7 +92,7 @@ class FollowUps:
             operation.details = OperationDetails(reason=command.reason)
             return operation
 
-        await self._run(run, command.payment_id, prepare)
+        await self._run(run, payment, prepare)
 
     async def refund(self, run: Run, command: RefundCommand) -> None:
         """Gives captured money back.
@@ -115,7 +115,7 @@ class FollowUps:
             return operation
 
         try:
-            await self._run(run, command.payment_id, prepare)
+            await self._run(run, self._named(run, command.payment_id), prepare)
         except MerchantReferenceTaken:
             # One that began at the same moment, or one of the other mode.
             raise _refund_reference_taken(command.merchant_reference, "") from None
@@ -258,13 +258,26 @@ class FollowUps:
 
     # --- shared --------------------------------------------------------------------------------
 
+    def _named(self, run: Run, payment_id: str) -> Payment:
+        """The payment that a call is about, as it was read with the call's key.
+
+        Raises:
+            NotFound: there is none, or it is not the caller's.
+        """
+        return self._parts.owned(run.caller, run.payment, payment_id)
+
     async def _run(
-        self, run: Run, payment_id: str, prepare: Callable[[Payment], Awaitable[Operation]]
+        self, run: Run, payment: Payment, prepare: Callable[[Payment], Awaitable[Operation]]
     ) -> None:
-        """Writes ahead, sends, settles and resolves the run."""
+        """Writes ahead, sends, settles and resolves the run.
+
+        Args:
+            run: the call.
+            payment: as last seen; read again where somebody else was quicker.
+            prepare: makes the operation that the call asks for, or refuses it.
+        """
         parts = self._parts
         while True:
-            payment = await parts.own(run.caller, payment_id)
             operation = await prepare(payment)
             parts.directory.reach(operation.account_id)
             change = Change(payment, parts.mint)
@@ -284,7 +297,7 @@ class FollowUps:
                 await run.begin(parts.store.commit(unit), self._present(payment, operation))
                 break
             except VersionConflict:
-                continue
+                payment = await parts.own(run.caller, payment.payment_id)
         outcome = await self.send(payment, operation)
         await parts.settle(payment, operation.operation_id, outcome, run=run)
 
@@ -302,11 +315,10 @@ class FollowUps:
             return lambda: encoder.refund(payment, operation)
         return lambda: encoder.payment(payment)
 
-    async def _cancel_here(self, run: Run, command: CancelCommand) -> None:
+    async def _cancel_here(self, run: Run, payment: Payment, command: CancelCommand) -> None:
         """Cancels a payment that no provider has heard of."""
         parts = self._parts
         while True:
-            payment = await parts.own(run.caller, command.payment_id)
             if payment.status not in _LOCAL_CANCEL:
                 raise _state_conflict(payment, "canceled")
             change = Change(payment, parts.mint)
@@ -321,6 +333,7 @@ class FollowUps:
             try:
                 await run.begin(parts.store.commit(unit), self._present_payment(payment))
             except VersionConflict:
+                payment = await parts.own(run.caller, command.payment_id)
                 continue
             run.answered = True
             run.resolve(unit.claim.answer)

@@ -43,6 +43,8 @@ class Run:
         begun_ns: monotonic time at which it began.
         provider_ns: how much of its time providers took.
         taken_by: the payment that has the merchant's reference already; empty where none has.
+        payment: the payment that the call is about as it stood with the key; None where there is
+            none. It is not known to be the caller's.
         task: does its work, once it has begun.
     """
 
@@ -61,6 +63,7 @@ class Run:
         "fingerprint",
         "key",
         "late",
+        "payment",
         "provider_ns",
         "taken_by",
         "task",
@@ -82,6 +85,7 @@ class Run:
         self.begun_ns = clock.monotonic_ns()
         self.provider_ns = 0
         self.taken_by = ""
+        self.payment: Payment | None = None
         self.task: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[bytes]] = []
         self._ended: bytes | Exception | None = None
@@ -235,7 +239,9 @@ class Claims:
         caller: Caller,
         idem: Idempotency,
         work: Callable[[Run], Awaitable[None]],
+        *,
         new_reference: str | None = None,
+        payment_id: str | None = None,
     ) -> bytes:
         """Executes `work` once for this key, or gives the answer of the execution before.
 
@@ -245,6 +251,8 @@ class Claims:
             work: does the call, writes the run's claim in its first commit, and resolves the run.
             new_reference: the merchant's name for the payment that `work` makes, if it makes one;
                 who has it already is then looked up with the key, see `Run.taken_by`.
+            payment_id: the payment that `work` changes, if there must be one already; it is then
+                read with the key, see `Run.payment`.
 
         Raises:
             IdempotencyKeyReused: the key was used with another request.
@@ -259,7 +267,7 @@ class Claims:
         run = Run(caller, ClaimKey(*name), fingerprint, self._store, self._clock)
         self._running[name] = run
         run.task = asyncio.get_running_loop().create_task(
-            self._execute(name, run, work, new_reference)
+            self._execute(name, run, work, new_reference, payment_id)
         )
         return await run.wait()
 
@@ -276,12 +284,16 @@ class Claims:
         run: Run,
         work: Callable[[Run], Awaitable[None]],
         new_reference: str | None,
+        payment_id: str | None,
     ) -> None:
+        store, key = self._store, run.key
         try:
-            if new_reference is None:
-                stored = await self._store.find_claim(run.key)
+            if new_reference is not None:
+                stored, run.taken_by = await store.find_taken(key, new_reference)
+            elif payment_id is not None:
+                stored, run.payment = await store.find_to_change(key, payment_id)
             else:
-                stored, run.taken_by = await self._store.find_taken(run.key, new_reference)
+                stored = await store.find_claim(key)
             if stored is not None:
                 await self._replay(run, stored)
                 return
@@ -290,7 +302,7 @@ class Claims:
                 await work(run)
             except ClaimTaken:
                 # Another process claimed the key between the look-up and our commit.
-                stored = await self._store.find_claim(run.key)
+                stored = await store.find_claim(key)
                 if stored is None:
                     raise _in_progress() from None
                 await self._replay(run, stored)

@@ -273,7 +273,14 @@ class Parts:
             NotFound: there is none, or it is another merchant's or of the other mode, which must
                 look the same.
         """
-        payment = await self.store.get_payment(payment_id)
+        return self.owned(caller, await self.store.get_payment(payment_id), payment_id)
+
+    def owned(self, caller: Caller, payment: Payment | None, payment_id: str) -> Payment:
+        """A payment that was read already, if it is the caller's.
+
+        Raises:
+            NotFound: as `own`.
+        """
         if (
             payment is None
             or payment.merchant_id != caller.merchant_id

@@ -85,7 +85,7 @@ class Payments:
             caller,
             idem,
             lambda run: self._authorize(run, command),
-            command.merchant_reference,
+            new_reference=command.merchant_reference,
         )
 
     async def create(self, caller: Caller, idem: Idempotency, command: PaymentCommand) -> bytes:
@@ -93,27 +93,41 @@ class Payments:
         self._parts.admission.authorize(self._claims.in_flight)
         check_payment(command, self._parts.mint.clock.now_ns())
         return await self._claims.run(
-            caller, idem, lambda run: self._create(run, command), command.merchant_reference
+            caller,
+            idem,
+            lambda run: self._create(run, command),
+            new_reference=command.merchant_reference,
         )
 
     async def confirm(self, caller: Caller, idem: Idempotency, command: ConfirmCommand) -> bytes:
         """Confirms a created payment."""
         self._parts.admission.authorize(self._claims.in_flight)
         check_confirm(command, self._parts.mint.clock.now_ns())
-        return await self._claims.run(caller, idem, lambda run: self._confirm(run, command))
+        return await self._claims.run(
+            caller,
+            idem,
+            lambda run: self._confirm(run, command),
+            payment_id=command.payment_id,
+        )
 
     async def capture(self, caller: Caller, idem: Idempotency, command: CaptureCommand) -> bytes:
         """Captures, in full or in part."""
         self._parts.admission.follow_up()
         return await self._claims.run(
-            caller, idem, lambda run: self._follow_ups.capture(run, command)
+            caller,
+            idem,
+            lambda run: self._follow_ups.capture(run, command),
+            payment_id=command.payment_id,
         )
 
     async def cancel(self, caller: Caller, idem: Idempotency, command: CancelCommand) -> bytes:
         """Releases what is authorized and not captured."""
         self._parts.admission.follow_up()
         return await self._claims.run(
-            caller, idem, lambda run: self._follow_ups.cancel(run, command)
+            caller,
+            idem,
+            lambda run: self._follow_ups.cancel(run, command),
+            payment_id=command.payment_id,
         )
 
     async def get(self, caller: Caller, payment_id: str) -> Payment:
@@ -216,8 +230,8 @@ class Payments:
         run.resolve(answer)
 
     async def _confirm(self, run: Run, command: ConfirmCommand) -> None:
+        payment = self._parts.owned(run.caller, run.payment, command.payment_id)
         while True:
-            payment = await self._parts.own(run.caller, command.payment_id)
             if payment.status not in _CONFIRMABLE:
                 raise StateConflict(
                     "PAYMENT_STATE",
@@ -250,6 +264,7 @@ class Payments:
                     raise
             finally:
                 method.reveal.wipe()
+            payment = await self._parts.own(run.caller, command.payment_id)
 
     async def _confirm_method(
         self, run: Run, payment: Payment, command: ConfirmCommand

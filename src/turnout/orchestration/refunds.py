@@ -24,7 +24,10 @@ class Refunds:
         """Gives captured money back, in full or in part."""
         self._parts.admission.follow_up()
         return await self._claims.run(
-            caller, idem, lambda run: self._follow_ups.refund(run, command)
+            caller,
+            idem,
+            lambda run: self._follow_ups.refund(run, command),
+            payment_id=command.payment_id,
         )
 
     async def get(self, caller: Caller, refund_id: str) -> tuple[Payment, Operation]:

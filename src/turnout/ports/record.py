@@ -306,6 +306,15 @@ class Store(RulesetStore, Protocol):
             empty where there is none, and where there is a claim, which says what to do.
         """
 
+    async def find_to_change(
+        self, key: ClaimKey, payment_id: str
+    ) -> tuple[Claim | None, Payment | None]:
+        """The claim under a key, and the payment that its call is about.
+
+        One read for both, because every capture, cancel and refund begins with it. The payment is
+        whoever's it is.
+        """
+
     async def answer_claim(self, key: ClaimKey, answer: bytes) -> bytes:
         """Sets the answer where there is none yet, durably; returns the one that stands.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from turnout.domain.operation import ClaimKey
+from turnout.domain.payment import Payment
 from turnout.ports import Claim, ClaimTaken
 from turnout.stores.memory_references import MemoryReferences
 from turnout.stores.shapes import copier
@@ -58,6 +59,16 @@ class MemoryClaims:
         if claim is not None:
             return _copy_claim(claim), ""
         return None, self._references.payment_id(key.merchant_id, merchant_reference) or ""
+
+    async def get_payment(self, payment_id: str) -> Payment | None:
+        """See `Store.get_payment`; whoever holds the payments has it."""
+        raise NotImplementedError
+
+    async def find_to_change(
+        self, key: ClaimKey, payment_id: str
+    ) -> tuple[Claim | None, Payment | None]:
+        """See `Store.find_to_change`."""
+        return await self.find_claim(key), await self.get_payment(payment_id)
 
     async def answer_claim(self, key: ClaimKey, answer: bytes) -> bytes:
         """See `Store.answer_claim`."""

@@ -30,6 +30,7 @@ from turnout.stores.shapes import reader
 from turnout.stores.sqlite.units import DECISION, EVENT, OPERATION, PAYMENT
 
 _WIDTH = len(PAYMENT.names)
+_CLAIM_WIDTH = 5
 _COLUMNS = ", ".join(
     [f"{'d' if name == 'details' else 'p'}.{name}" for name in PAYMENT.names]
     + [f"o.{name}" for name in OPERATION.names]
@@ -58,6 +59,15 @@ CLAIM = """SELECT fingerprint, payment_id, operation_id, created_at_ns, answer F
 TAKEN = f"""{CLAIM}
     UNION ALL SELECT NULL, payment_id, NULL, NULL, NULL FROM payments
     WHERE merchant_id = ? AND merchant_reference = ? AND merchant_reference <> ''"""
+# No row where there is no payment, which hardly anybody asks for: a row that is always there would
+# have SQLite sort by itself what an index has sorted. The claim is looked for once, whatever
+# number of operations follow it.
+TO_CHANGE = f"""SELECT c.fingerprint, c.payment_id, c.operation_id, c.created_at_ns, c.answer,
+        {_COLUMNS}
+    FROM payments AS p JOIN payment_details AS d ON d.payment_id = p.payment_id
+    LEFT JOIN claims AS c ON c.merchant_id = ? AND c.rpc = ? AND c.key = ?
+    LEFT JOIN operations AS o ON o.payment_id = p.payment_id
+    WHERE p.payment_id = ? ORDER BY o.sequence"""
 _EVENT_COLUMNS = ", ".join([*EVENT.names, "cursor"])
 LAST_CURSOR = "SELECT coalesce(max(cursor), 0) FROM events WHERE merchant_id = ?"
 DUE = """SELECT payment_id, operation_id FROM operations
@@ -115,6 +125,13 @@ def read_payments(rows: Iterable[tuple[Any, ...]]) -> list[Payment]:
 def read_claim(key: ClaimKey, row: tuple[Any, ...]) -> Claim:
     """A claim of its row and the key it was asked for by."""
     return Claim(ClaimKey(key.merchant_id, key.rpc, key.key), *row)
+
+
+def read_to_change(key: ClaimKey, rows: list[tuple[Any, ...]]) -> tuple[Claim | None, Payment]:
+    """A claim and a payment of the rows of `TO_CHANGE`."""
+    first = rows[0]
+    claim = None if first[0] is None else read_claim(key, first[:_CLAIM_WIDTH])
+    return claim, read_payments([row[_CLAIM_WIDTH:] for row in rows])[0]
 
 
 def read_decision(row: tuple[Any, ...]) -> DecisionRecord:

@@ -179,6 +179,16 @@ class SqliteStore(RulesetTables):
             taken_by = str(row[1])
         return None, taken_by
 
+    async def find_to_change(
+        self, key: ClaimKey, payment_id: str
+    ) -> tuple[Claim | None, Payment | None]:
+        """See `Store.find_to_change`."""
+        asked = (key.merchant_id, key.rpc, key.key, payment_id)
+        rows = self._all(reads.TO_CHANGE, asked)
+        if not rows:
+            return await self.find_claim(key), None
+        return reads.read_to_change(key, rows)
+
     async def answer_claim(self, key: ClaimKey, answer: bytes) -> bytes:
         """See `Store.answer_claim`."""
         await self.commit(UnitOfWork(answers=[(key, answer)]))
