@@ -12,7 +12,7 @@ from tests.contract.store_units import MERCHANT, authorization, make_event
 from turnout.ports import ClaimTaken, EventFilter, StoreUnavailable, UnitOfWork
 from turnout.stores.laws import RecordRefused
 from turnout.stores.sqlite import SqliteStore, units, writer
-from turnout.stores.sqlite.writer import FEW_AT_WORK, MOST_UNITS, gather_s
+from turnout.stores.sqlite.writer import GATHER_MOST_UNITS, MOST_UNITS, QUIET_TURNS
 
 
 @pytest.fixture
@@ -48,28 +48,55 @@ async def test_a_lone_unit_is_one_transaction(store: SqliteStore) -> None:
     assert (store.transactions, store.units) == (5, 5)
 
 
-def test_nothing_is_gathered_for_few_and_a_little_for_many() -> None:
-    assert [gather_s(at_work) for at_work in (-1, 0, 1, FEW_AT_WORK)] == [0.0] * 4
-    assert 0 < gather_s(FEW_AT_WORK + 1) < gather_s(FEW_AT_WORK + 5) < gather_s(64)
-    assert gather_s(64) == gather_s(100_000) <= 0.005
+async def turns(count: int) -> None:
+    """Lets the event loop go round."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
-async def test_where_many_are_at_work_units_of_several_turns_share_a_commit(
+async def test_units_that_keep_coming_share_a_commit(store: SqliteStore) -> None:
+    gathered = []
+    for number in range(1, 6):
+        gathered.append(asyncio.ensure_future(store.commit(authorization(number).begin)))
+        await turns(QUIET_TURNS - 1)
+    await asyncio.gather(*gathered)
+    assert (store.transactions, store.units) == (1, 5)
+
+
+async def test_a_unit_after_which_none_comes_is_handed_over(store: SqliteStore) -> None:
+    lone = asyncio.ensure_future(store.commit(authorization(1).begin))
+    await turns(1)
+    assert store._writer._gathered
+    await turns(QUIET_TURNS + 1)
+    assert not store._writer._gathered
+    await lone
+
+
+async def test_enough_units_are_handed_over_though_more_come(store: SqliteStore) -> None:
+    units = [authorization(number).begin for number in range(GATHER_MOST_UNITS + 1)]
+    commits = [asyncio.ensure_future(store.commit(unit)) for unit in units[:-1]]
+    await turns(2)
+    assert not store._writer._gathered
+    await asyncio.gather(*commits, store.commit(units[-1]))
+    assert (store.transactions, store.units) == (2, GATHER_MOST_UNITS + 1)
+
+
+async def test_units_that_come_slowly_do_not_wait_for_ever(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_GATHER_EACH_S", "_GATHER_MOST_S"):
-        monkeypatch.setattr(writer, name, 60.0)
-    store.gather_by(lambda: FEW_AT_WORK)
-    await store.commit(authorization(1).begin)
-    store.gather_by(lambda: FEW_AT_WORK + 1)
-    gathered = []
-    for number in (2, 3, 4):
-        gathered.append(asyncio.ensure_future(store.commit(authorization(number).begin)))
-        await asyncio.sleep(0)
-    # What still gathers is written before the file is closed.
+    monkeypatch.setattr(writer, "_GATHER_MOST_S", 0.0)
+    slow = asyncio.ensure_future(store.commit(authorization(1).begin))
+    await turns(2)
+    assert not store._writer._gathered
+    await slow
+
+
+async def test_what_still_gathers_is_written_before_the_file_is_closed(store: SqliteStore) -> None:
+    commits = [asyncio.ensure_future(store.commit(authorization(n).begin)) for n in (1, 2)]
+    await turns(1)
     await store.close()
-    await asyncio.gather(*gathered)
-    assert (store.transactions, store.units) == (2, 4)
+    await asyncio.gather(*commits)
+    assert (store.transactions, store.units) == (1, 2)
 
 
 async def test_a_thousand_units_share_few_transactions(store: SqliteStore) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from turnout.app.backup import refuse_unfinished
@@ -261,13 +261,6 @@ async def _refuse_lost_vault(
         )
 
 
-def _share_commits(
-    stores: Sequence[SqliteStore | SqliteVaultStore], claims: Claims, parts: Parts
-) -> None:
-    for store in stores:
-        store.gather_by(lambda: claims.in_flight - len(parts.calling))
-
-
 def _wire(
     settings: Settings,
     observer: Observer,
@@ -305,7 +298,6 @@ def _wire(
     claims = Claims(store, clock, encoder, vault.fingerprint, margin_ms, observer)
     follow_ups = FollowUps(parts)
     webhooks = Webhooks(parts)
-    _share_commits((store, vault_store), claims, parts)
     rulesets = Rulesets(parts, claims, snapshots, encode_ruleset)
     return House(
         settings,

@@ -75,10 +75,6 @@ class SqliteStore(RulesetTables):
         self._waking = Waking()
         self._writer = Writer(writing, kind.name, units.COLUMNS, units.refusal, self._waking.wake)
 
-    def gather_by(self, at_work: Callable[[], int]) -> None:
-        """Lets more units share a commit where many calls are at work; see `Writer`."""
-        self._writer.at_work = at_work
-
     @property
     def transactions(self) -> int:
         """How many transactions were committed since it was opened."""

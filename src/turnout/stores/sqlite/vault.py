@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,6 @@ class SqliteVaultStore:
         self._writing.execute(_TRIGGER)
         self._reading = opening.connect_reader(path, kind)
         self._writer = Writer(self._writing, kind.name, _CARD.names, _refusal)
-
-    def gather_by(self, at_work: Callable[[], int]) -> None:
-        """Lets more units share a commit where many calls are at work; see `Writer`."""
-        self._writer.at_work = at_work
 
     @property
     def transactions(self) -> int:

@@ -2,9 +2,10 @@
 
 Units are made rows by those who submit them; the thread takes all that is waiting and hands it to
 SQLite as ONE statement of many rows, which in autocommit mode is one transaction with one fsync.
-A batch is whatever gathered while the one before was being written, so a lone unit is written at
-once. Where many calls are at work each waits for its turn on the core anyway, and a quick disk
-would give every unit a commit of its own: there the loop gathers for a few milliseconds first.
+A batch is whatever gathered while the one before was being written, and as long as every few
+turns of the event loop bring another unit: a busy loop comes to what a commit leads to only after
+all that has arrived already, so what arrives may as well share the commit. An idle loop brings
+nothing more, and a lone unit is written at once.
 
 One statement, because a thread must take the interpreter's lock again after each: beside a busy
 event loop that costs up to a switch interval every time, however fast the statement was. The
@@ -18,6 +19,7 @@ transaction, until those that break laws stand alone: they fail, their neighbour
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -77,18 +79,14 @@ def _loses(error: apsw.Error) -> bool:
     return isinstance(error, _LOSSES) or getattr(error, "extendedresult", 0) in _LOSING
 
 
-# Up to so many calls at work nothing is gathered; each more is worth so long, up to the longest.
-# With 64 in flight a commit for every unit took 1,550 us of CPU a payment beside 1,120 gathered,
-# with 8 1,365 beside 1,136 (docs/performance.md); at half of saturation two or three are at work,
-# and must not wait.
-FEW_AT_WORK = 4
-_GATHER_EACH_S = 0.0005
-_GATHER_MOST_S = 0.005
-
-
-def gather_s(at_work: int) -> float:
-    """How long to gather units where so many calls are at work and wait for no provider."""
-    return min(max(at_work - FEW_AT_WORK, 0) * _GATHER_EACH_S, _GATHER_MOST_S)
+# After so many turns of the loop without another unit what was gathered is handed over. A call
+# takes some three from gRPC's core into the house, and one or two until its unit; a turn of an
+# idle loop takes microseconds. The figures are in docs/performance.md.
+QUIET_TURNS = 8
+# Enough to share a commit: the writer has work, while the loop gathers more.
+GATHER_MOST_UNITS = 64
+# Units may also come slowly, between other work that keeps the loop busy.
+_GATHER_MOST_S = 0.02
 
 
 class _Entry:
@@ -119,7 +117,6 @@ class Writer:
         units: how many units they wrote.
         failing: why the last transaction was not written; empty where it was.
         wounded: why nothing will be written any more; empty as long as it can be.
-        at_work: tells how many calls are at work at this moment and wait for no provider.
     """
 
     def __init__(
@@ -144,7 +141,6 @@ class Writer:
         self.units = 0
         self.failing = ""
         self.wounded = ""
-        self.at_work: Callable[[], int] = int
         self._connection = connection
         self._what = what
         row = f"({','.join('?' * len(columns))})"
@@ -158,6 +154,8 @@ class Writer:
         self._woken = woken
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gathered: list[_Entry] = []
+        self._gather_until_s = 0.0
+        self._seen = self._quiet_turns = 0
         self._queue: SimpleQueue[list[_Entry] | None] = SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"{what}-writer", daemon=True)
@@ -187,19 +185,36 @@ class Writer:
             future.set_exception(StoreUnavailable(f"the {self._what} is closed"))
         else:
             if not self._gathered:
-                wait_s = gather_s(self.at_work())
-                if wait_s:
-                    loop.call_later(wait_s, self._hand_over)
-                else:
-                    loop.call_soon(self._hand_over)
+                self._seen = self._quiet_turns = 0
+                self._gather_until_s = loop.time() + _GATHER_MOST_S
+                loop.call_soon(self._gather, loop)
             self._gathered.append(_Entry(future, rows, job, merchants))
         return future
 
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Goes with the loop turn by turn, until nothing more comes or there is enough."""
+        count = len(self._gathered)
+        if count > self._seen:
+            self._seen, self._quiet_turns = count, 0
+        else:
+            self._quiet_turns += 1
+        if (
+            count >= GATHER_MOST_UNITS
+            or self._quiet_turns >= QUIET_TURNS
+            or loop.time() >= self._gather_until_s
+        ):
+            self._hand_over()
+            return
+        if self._quiet_turns:
+            # gRPC's own thread, which brings the next call, may be waiting for this very core.
+            os.sched_yield()
+        loop.call_soon(self._gather, loop)
+
     def _hand_over(self) -> None:
-        """Gives the thread what a turn of the loop has submitted, or a few milliseconds have.
+        """Gives the thread what was gathered.
 
         Waking the thread costs more than a unit's encoding, because the two then fight for the
-        interpreter; so it is woken once a turn, not once a unit.
+        interpreter; so it is woken once for all of them, not once a unit.
         """
         gathered, self._gathered = self._gathered, []
         if gathered:
