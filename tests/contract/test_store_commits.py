@@ -106,8 +106,6 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.find_taken(claim_key(), "none") == (None, "")
     assert await store.find_taken(claim_key(), "") == (None, "")
     assert await store.find_payment_by_operation("att_none") is None
-    assert await store.find_payment_by_reference(MERCHANT, "none") is None
-    assert await store.find_payment_by_reference(MERCHANT, "") is None
     assert await store.find_payment_by_provider_reference("acc_north", "none") is None
     assert await store.find_payment_by_provider_reference("acc_north", "") is None
 

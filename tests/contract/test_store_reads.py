@@ -54,8 +54,9 @@ async def test_a_payment_is_found_by_each_of_its_names(store: Store) -> None:
     four = await store.get_payment(payment_id(4))
     assert four is not None and four.provider_reference == "pi_4"
     operation = four.operations[0]
-    assert await store.find_payment_by_reference(MERCHANT, "order-4") == four
-    assert await store.find_payment_by_reference("mer_other", "order-4") is None
+    named = PaymentFilter(merchant_reference="order-4")
+    assert await store.list_payments(MERCHANT, named) == [four]
+    assert await store.list_payments("mer_other", named) == []
     assert await store.find_payment_by_operation(operation.operation_id) == four
     found = await store.find_payment_by_provider_reference(operation.account_id, "pi_4")
     assert found == four

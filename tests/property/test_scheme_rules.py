@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.property.scheme_books import Entry, broken_rules, full_limits
-from tests.unit.rig import MERCHANT, Rig, ScriptedProvider, idem, make_rig, payment_command
+from tests.unit.rig import Rig, ScriptedProvider, idem, make_rig, payment_command
 from turnout.domain.cards import CardDetails
 from turnout.domain.declines import DeclineCode, decline
 from turnout.domain.errors import Overloaded, StateConflict
@@ -175,7 +175,7 @@ class History:
             merchant_reference=f"ref-{key}", amount_minor=amount_minor, method=None
         )
         await self.rig.payments.create(self.rig.caller(), idem(key, rpc="create"), command)
-        payment = await self.rig.store.find_payment_by_reference(MERCHANT, f"ref-{key}")
+        payment = await self.rig.called(f"ref-{key}")
         assert payment is not None
         for again in range(4):
             self.books.call += 1

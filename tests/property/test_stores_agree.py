@@ -206,7 +206,8 @@ async def read_all(store: Store) -> list[object]:
             found.append(await store.find_taken(claim_key(str(key)), reference))
         found.append(await store.find_to_change(claim_key(str(key)), payment_id(key)))
     for reference in ("a", "b"):
-        found.append(await store.find_payment_by_reference(MERCHANT, reference))
+        named = PaymentFilter(merchant_reference=reference)
+        found.append(await store.list_payments(MERCHANT, named))
     found.append(await store.list_payments(MERCHANT, PaymentFilter(limit=100)))
     found.append(
         await store.list_payments(

@@ -213,13 +213,6 @@ class SimStore:
         self._readable()
         return await self._record.get_payment(payment_id)
 
-    async def find_payment_by_reference(
-        self, merchant_id: str, merchant_reference: str
-    ) -> Payment | None:
-        """See `Store.find_payment_by_reference`."""
-        self._readable()
-        return await self._record.find_payment_by_reference(merchant_id, merchant_reference)
-
     async def find_payment_by_operation(self, operation_id: str) -> Payment | None:
         """See `Store.find_payment_by_operation`."""
         self._readable()

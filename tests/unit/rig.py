@@ -19,7 +19,7 @@ from turnout.domain.cards import CardDetails
 from turnout.domain.declines import DeclineCode, decline
 from turnout.domain.operation import OperationKind
 from turnout.domain.outcomes import Outcome, OutcomeKind, ProviderEvent
-from turnout.domain.payment import CaptureMethod, PaymentDetails
+from turnout.domain.payment import CaptureMethod, Payment, PaymentDetails
 from turnout.orchestration.attempts import Cascade
 from turnout.orchestration.commands import Caller, CardInput, Idempotency, PaymentCommand
 from turnout.orchestration.directory import Directory
@@ -47,6 +47,7 @@ from turnout.ports import (
     ConnectorTraits,
     FollowUpRequest,
     InquiryRequest,
+    PaymentFilter,
     Store,
     WebhookDelivery,
 )
@@ -219,6 +220,12 @@ class Rig:
         command = payment_command(**{"merchant_reference": f"ref-{key}", **changes})
         answer = await self.payments.authorize(self.caller(timeout_s), idem(key), command)
         return v1.Payment.FromString(answer)
+
+    async def called(self, merchant_reference: str) -> Payment | None:
+        """The merchant's payment of this reference, or None."""
+        want = PaymentFilter(merchant_reference=merchant_reference)
+        found = await self.store.list_payments(MERCHANT, want)
+        return found[0] if found else None
 
 
 def idem(key: str, request: bytes = b"", rpc: str = "authorize") -> Idempotency:

@@ -65,7 +65,7 @@ async def refused(rig: Rig, key: str, number: str = VISA, **changes: Any) -> Sta
         await pay(rig, key, number, **changes)
     assert caught.value.reason == "SCHEME_RETRY_FORBIDDEN"
     assert len(rig.provider.calls) == calls
-    assert await rig.store.find_payment_by_reference(MERCHANT, f"ref-{key}") is None
+    assert await rig.called(f"ref-{key}") is None
     return caught.value
 
 
@@ -203,7 +203,7 @@ async def test_a_confirmation_counts_like_a_payment(tmp_path: Path) -> None:
     rig.provider.says["acc_a"] = [declined("05", "03")]
     command = payment_command(merchant_reference="ref", method=card(MASTERCARD))
     await rig.payments.create(rig.caller(), idem("create", rpc="create"), command)
-    payment = await rig.store.find_payment_by_reference(MERCHANT, "ref")
+    payment = await rig.called("ref")
     assert payment is not None
 
     async def confirm(key: str, year: int, number: str = MASTERCARD) -> v1.Payment:

@@ -38,7 +38,7 @@ class Claim:
 
     Attributes:
         fingerprint: keyed hash of the request without the CVC.
-        resource_id: the payment or operation that the call made or changes.
+        payment_id, operation_id: what the call made or changes; empty where it is none.
         answer: the encoded answer, or None while the call is still running.
         created_at_ns: when it was claimed; it expires 30 days later.
     """
@@ -324,11 +324,6 @@ class Store(RulesetStore, Protocol):
 
     async def get_payment(self, payment_id: str) -> Payment | None:
         """A payment with all its operations, whoever's it is, or None."""
-
-    async def find_payment_by_reference(
-        self, merchant_id: str, merchant_reference: str
-    ) -> Payment | None:
-        """The merchant's payment under its natural key, or None."""
 
     async def find_payment_by_operation(self, operation_id: str) -> Payment | None:
         """The payment that has this operation, or None."""

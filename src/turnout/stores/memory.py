@@ -257,13 +257,6 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         payment = self._payments.get(payment_id)
         return None if payment is None else self._whole(payment)
 
-    async def find_payment_by_reference(
-        self, merchant_id: str, merchant_reference: str
-    ) -> Payment | None:
-        """See `Store.find_payment_by_reference`."""
-        found = self._references.payment_id(merchant_id, merchant_reference)
-        return None if found is None else self._whole(self._payments[found])
-
     async def find_payment_by_operation(self, operation_id: str) -> Payment | None:
         """See `Store.find_payment_by_operation`."""
         found = self._operations.get(operation_id)

@@ -42,10 +42,6 @@ _JOINED = (
 SELECT_WHOLE = f"SELECT {_COLUMNS} FROM payments AS p {_JOINED}"
 
 BY_ID = f"{SELECT_WHOLE} WHERE p.payment_id = ? ORDER BY o.sequence"
-# Asked for every new payment and hardly ever found, so it is short (apsw looks a statement up by
-# all of its text) and reads one index.
-ID_BY_REFERENCE = """SELECT payment_id FROM payments
-    WHERE merchant_id = ? AND merchant_reference = ? AND merchant_reference <> ''"""
 BY_OPERATION = f"""{SELECT_WHOLE} WHERE p.payment_id = (
     SELECT payment_id FROM operations WHERE operation_id = ?) ORDER BY o.sequence"""
 BY_PROVIDER_REFERENCE = f"""{SELECT_WHOLE} WHERE p.payment_id = (
@@ -55,6 +51,7 @@ BY_PROVIDER_REFERENCE = f"""{SELECT_WHOLE} WHERE p.payment_id = (
 
 CLAIM = """SELECT fingerprint, payment_id, operation_id, created_at_ns, answer FROM claims
     WHERE merchant_id = ? AND rpc = ? AND key = ?"""
+# Asked for every new payment, so it is short: apsw looks a statement up by all of its text.
 # No row where nothing is taken; one without a fingerprint is the payment of that reference.
 TAKEN = f"""{CLAIM}
     UNION ALL SELECT NULL, payment_id, NULL, NULL, NULL FROM payments

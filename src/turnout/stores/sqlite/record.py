@@ -230,15 +230,6 @@ class SqliteStore(RulesetTables):
         """See `Store.get_payment`."""
         return self._payment(reads.BY_ID, payment_id)
 
-    async def find_payment_by_reference(
-        self, merchant_id: str, merchant_reference: str
-    ) -> Payment | None:
-        """See `Store.find_payment_by_reference`."""
-        if not merchant_reference:
-            return None
-        row = self._row(reads.ID_BY_REFERENCE, merchant_id, merchant_reference)
-        return None if row is None else self._payment(reads.BY_ID, row[0])
-
     async def find_payment_by_operation(self, operation_id: str) -> Payment | None:
         """See `Store.find_payment_by_operation`."""
         return self._payment(reads.BY_OPERATION, operation_id)
