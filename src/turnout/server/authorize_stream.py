@@ -18,9 +18,9 @@ import grpc
 
 from turnout import v1
 from turnout.domain.errors import FieldError, InvalidRequest, TurnoutError
-from turnout.orchestration.commands import PaymentCommand
+from turnout.orchestration.commands import Caller, PaymentCommand
 from turnout.server import headers
-from turnout.server.face import FOR_EVER_NS, Call, Context, Face, Mutation
+from turnout.server.face import FOR_EVER_NS, Call, Context, Face, Mutation, Stream
 from turnout.server.wire import content, length_delimited
 
 _MS: Final = 1_000_000
@@ -30,40 +30,25 @@ _ANSWER: Final = v1.AuthorizeStreamResponse
 Authorize = Mutation[v1.AuthorizePaymentRequest, PaymentCommand]
 
 
-class AuthorizeStream:
+class AuthorizeStream(Stream):
     """The streaming method."""
 
-    __slots__ = ("_authorize", "_face")
-    rpc: Final = "AuthorizeStream"
+    __slots__ = ("_authorize",)
 
     def __init__(self, face: Face, authorize: Authorize) -> None:
-        self._face = face
+        super().__init__(face, "AuthorizeStream")
         self._authorize = authorize
 
     def handler(self) -> grpc.RpcMethodHandler[bytes, bytes]:
         """How grpc knows this method: bytes in, bytes out."""
         return grpc.stream_stream_rpc_method_handler(self.handle)
 
-    async def handle(self, _: object, context: Context) -> None:
-        """What grpc calls."""
-        face = self._face
-        began_ns = face.clock.monotonic_ns()
-        said = headers.read(context.invocation_metadata(), face.random)
-        call = Call(self.rpc, said.request_id, said.traceparent)
-        try:
-            face.begin()
-            face.caller(call, said, FOR_EVER_NS)
-            # At once, so that the caller knows that it is connected before it sends anything.
-            await context.send_initial_metadata(((headers.REQUEST_ID, said.request_id),))
-            await _Conversation(face, self._authorize, said, context, began_ns).hold()
-        except asyncio.CancelledError:
-            call.code = "CANCELLED"
-            face.end(call, began_ns)
-            raise
-        except Exception as error:
-            await face.refuse(call, began_ns, context, error)
-        context.set_trailing_metadata(((headers.REQUEST_ID, said.request_id),))
-        face.end(call, began_ns)
+    async def hold(
+        self, caller: Caller, said: headers.Headers, raw: object, context: Context
+    ) -> None:
+        """Holds the conversation; who calls is asked again with each message."""
+        await self.greet(said, context)
+        await _Conversation(self.face, self._authorize, said, context).hold()
 
 
 class _Conversation:
@@ -87,7 +72,6 @@ class _Conversation:
         authorize: Authorize,
         said: headers.Headers,
         context: Context,
-        began_ns: int,
     ) -> None:
         self._face = face
         self._authorize = authorize
@@ -95,7 +79,9 @@ class _Conversation:
         self._context = context
         # The stub says float, but it is None where the caller set no deadline.
         left_s: float | None = context.time_remaining()
-        self._ends_ns = FOR_EVER_NS if left_s is None else began_ns + int(left_s * 1e9)
+        self._ends_ns = (
+            FOR_EVER_NS if left_s is None else face.clock.monotonic_ns() + int(left_s * 1e9)
+        )
         self._room = asyncio.Semaphore(face.limits.max_stream_in_flight)
         self._answers: deque[bytes] = deque()
         self._writing = False

@@ -149,6 +149,8 @@ REDIRECT_METHOD: Final[dict[str, v1.RedirectMethod.ValueType]] = {
     "GET": v1.REDIRECT_METHOD_GET,
     "POST": v1.REDIRECT_METHOD_POST,
 }
+# Whether it is live.
+MODE: Final[dict[bool, v1.Mode.ValueType]] = {False: v1.MODE_TEST, True: v1.MODE_LIVE}
 
 # From a request's numbers to the domain's words. UNSPECIFIED reads as the default that the
 # contract promises for it; a number that is missing here is refused by decode.py.

@@ -8,7 +8,6 @@ caller then resumes with the cursor of the last event that it has handled.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
@@ -21,7 +20,7 @@ from turnout.orchestration.commands import Caller
 from turnout.ports import EventFilter
 from turnout.server import headers, pages
 from turnout.server.encode import fill_time
-from turnout.server.face import FOR_EVER_NS, Call, Context, Face, Query, Unary
+from turnout.server.face import Context, Face, Query, Stream, Unary
 from turnout.server.services import Events
 
 SERVICE = "turnout.v1.EventService"
@@ -61,44 +60,28 @@ class EventFace:
         return answer.SerializeToString()
 
 
-class StreamEvents:
+class StreamEvents(Stream):
     """The streaming method."""
 
-    __slots__ = ("_events", "_face")
-    rpc: Final = "StreamEvents"
+    __slots__ = ("_events",)
 
     def __init__(self, face: Face, events: Events) -> None:
-        self._face = face
+        super().__init__(face, "StreamEvents")
         self._events = events
 
     def handler(self) -> grpc.RpcMethodHandler[bytes, bytes]:
         """How grpc knows this method: bytes in, bytes out."""
         return grpc.unary_stream_rpc_method_handler(self.handle)
 
-    async def handle(self, raw: bytes, context: Context) -> None:
-        """What grpc calls."""
-        face = self._face
-        began_ns = face.clock.monotonic_ns()
-        said = headers.read(context.invocation_metadata(), face.random)
-        call = Call(self.rpc, said.request_id, said.traceparent)
-        try:
-            face.begin()
-            # No longest deadline: to go on for hours is what a stream is for. The caller's own
-            # deadline is grpc's to keep.
-            caller = face.caller(call, said, FOR_EVER_NS)
-            request = face.read(v1.StreamEventsRequest, raw)
-            want = _want(request)
-            # At once, so that the caller knows that it is connected before anything happens.
-            await context.send_initial_metadata(((headers.REQUEST_ID, said.request_id),))
-            async with face.drain.until():
-                await self._write_all(caller, want, request.from_now, context)
-        except asyncio.CancelledError:
-            call.code = "CANCELLED"
-            face.end(call, began_ns)
-            raise
-        except Exception as error:
-            await face.refuse(call, began_ns, context, error)
-        face.end(call, began_ns)
+    async def hold(
+        self, caller: Caller, said: headers.Headers, raw: bytes, context: Context
+    ) -> None:
+        """Writes events until the caller hangs up or the server goes down."""
+        request = self.face.read(v1.StreamEventsRequest, raw)
+        want = _want(request)
+        await self.greet(said, context)
+        async with self.face.drain.until():
+            await self._write_all(caller, want, request.from_now, context)
 
     async def _write_all(
         self, caller: Caller, want: EventFilter, from_now: bool, context: Context

@@ -1,6 +1,6 @@
-"""The one wrapper around every unary call, driven by a table of methods in each service's file.
+"""The wrappers around all calls, driven by a table of methods in each service's file.
 
-A wrapper of our own instead of grpc's interceptors, because an interceptor costs a coroutine and a
+Wrappers of our own instead of grpc's interceptors, because an interceptor costs a coroutine and a
 handler object for each call; and bytes in and out instead of grpc's (de)serializers, because a
 request that cannot be read must be told so properly and a stored answer is sent as it is stored.
 """
@@ -312,6 +312,53 @@ class Mutation(Unary, Generic[M, C]):
         return self._act(caller, Idempotency(self.rpc, key, request), command)
 
 
-def handlers(methods: Iterable[Unary]) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+class Stream:
+    """A streaming method: takes a call in, lets `hold` do it, and ends it.
+
+    The caller's own deadline is grpc's to keep, and there is no longest one: to go on for hours is
+    what a stream is for.
+    """
+
+    __slots__ = ("face", "rpc")
+
+    def __init__(self, face: Face, rpc: str) -> None:
+        self.face = face
+        self.rpc = rpc
+
+    async def hold(
+        self, caller: Caller, said: headers.Headers, raw: Any, context: Context
+    ) -> None:
+        """Greets the caller, and returns once everything is said."""
+        raise NotImplementedError
+
+    async def greet(self, said: headers.Headers, context: Context) -> None:
+        """At once, so that the caller knows that it is connected before anything happens."""
+        await context.send_initial_metadata(((headers.REQUEST_ID, said.request_id),))
+
+    async def handle(self, raw: Any, context: Context) -> None:
+        """What grpc calls."""
+        face = self.face
+        began_ns = face.clock.monotonic_ns()
+        said = headers.read(context.invocation_metadata(), face.random)
+        call = Call(self.rpc, said.request_id, said.traceparent)
+        try:
+            face.begin()
+            caller = face.caller(call, said, FOR_EVER_NS)
+            await self.hold(caller, said, raw, context)
+        except asyncio.CancelledError:
+            call.code = "CANCELLED"
+            face.end(call, began_ns)
+            raise
+        except Exception as error:
+            await face.refuse(call, began_ns, context, error)
+        context.set_trailing_metadata(((headers.REQUEST_ID, said.request_id),))
+        face.end(call, began_ns)
+
+    def handler(self) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """How grpc knows this method: bytes in, bytes out."""
+        raise NotImplementedError
+
+
+def handlers(methods: Iterable[Unary | Stream]) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     """A service's methods by name."""
     return {method.rpc: method.handler() for method in methods}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from turnout import v1
-from turnout.domain.ledger import Balance, LedgerTransaction
+from turnout.domain.ledger import Balance, Book, LedgerTransaction
 from turnout.orchestration.commands import Caller
 from turnout.ports import BalanceFilter, LedgerFilter
 from turnout.server import decode, enums, pages
@@ -29,13 +29,11 @@ class LedgerFace:
 
     async def _balances(self, caller: Caller, request: v1.GetBalancesRequest) -> bytes:
         size, token = pages.page_size(request), request.page_token
-        pages.check_count(len(request.books), "books")
         want = BalanceFilter(
             account_id=request.account_id,
             currency=request.currency,
-            books=[decode.word(enums.BOOK_WORD, one, "books", "LedgerBook")
-                   for one in request.books],
-        )  # fmt: skip
+            books=_books(request),
+        )
         of_list = pages.list_hash(request, caller)
         # Few enough to be read whole: as many as accounts, currencies and books.
         begin = pages.read_token(token, of_list)[0] if token else 0
@@ -66,13 +64,12 @@ class LedgerFace:
 
 
 def _filter(request: v1.ListEntriesRequest) -> LedgerFilter:
-    pages.check_count(len(request.books), "books")
     pages.check_count(len(request.kinds), "kinds")
     return LedgerFilter(
         payment_id=request.payment_id,
         account_id=request.account_id,
         currency=request.currency,
-        books=[decode.word(enums.BOOK_WORD, one, "books", "LedgerBook") for one in request.books],
+        books=_books(request),
         kinds=[
             decode.word(enums.LEDGER_KIND_WORD, one, "kinds", "LedgerEntryKind")
             for one in request.kinds
@@ -82,8 +79,9 @@ def _filter(request: v1.ListEntriesRequest) -> LedgerFilter:
     )
 
 
-def _mode(live: bool) -> v1.Mode.ValueType:
-    return v1.MODE_LIVE if live else v1.MODE_TEST
+def _books(request: v1.GetBalancesRequest | v1.ListEntriesRequest) -> list[Book]:
+    pages.check_count(len(request.books), "books")
+    return [decode.word(enums.BOOK_WORD, one, "books", "LedgerBook") for one in request.books]
 
 
 def _fill_balance(out: v1.LedgerBalance, one: Balance) -> None:
@@ -94,7 +92,7 @@ def _fill_balance(out: v1.LedgerBalance, one: Balance) -> None:
     out.debits_minor = one.debits_minor
     out.credits_minor = one.credits_minor
     out.posting_count = one.postings
-    out.mode = _mode(one.live)
+    out.mode = enums.MODE[one.live]
 
 
 def _fill_entry(out: v1.LedgerEntry, one: LedgerTransaction, live: bool) -> None:
@@ -104,7 +102,7 @@ def _fill_entry(out: v1.LedgerEntry, one: LedgerTransaction, live: bool) -> None
     out.payment_id = one.payment_id
     out.operation_id = one.operation_id
     out.currency = one.currency
-    out.mode = _mode(live)
+    out.mode = enums.MODE[live]
     fill_time(out.created_at, one.created_at_ns)
     for line in one.postings:
         posting = out.postings.add()

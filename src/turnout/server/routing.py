@@ -45,8 +45,6 @@ _SEVERITY = {
     Severity.WARNING: v1.FINDING_SEVERITY_WARNING,
     Severity.NOTE: v1.FINDING_SEVERITY_NOTE,
 }
-
-
 _CHANGE = {
     ChangeKind.ADDED: v1.RULESET_CHANGE_KIND_ADDED,
     ChangeKind.REMOVED: v1.RULESET_CHANGE_KIND_REMOVED,
@@ -237,7 +235,7 @@ def encode_ruleset(ruleset: Ruleset) -> bytes:
 def _fill_ruleset(out: v1.Ruleset, ruleset: Ruleset) -> None:
     record = ruleset.record
     out.profile_id = record.profile_id
-    out.mode = _mode(record.live)
+    out.mode = enums.MODE[record.live]
     out.version = record.version
     out.state = _STATE[ruleset.state]
     out.description = record.description
@@ -264,7 +262,7 @@ def _encode_explained(told: Explained) -> bytes:
         decision_id=told.decision_id,
         payment_id=told.payment_id,
         profile_id=told.profile_id,
-        mode=_mode(told.live),
+        mode=enums.MODE[told.live],
         summary=said.summary,
         ruleset_version=told.ruleset_version,
         matched_rules=decision.matched_rules,
@@ -310,7 +308,3 @@ def _fill_accounts(
 
 def _json(value: object) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def _mode(live: bool) -> v1.Mode.ValueType:
-    return v1.MODE_LIVE if live else v1.MODE_TEST

@@ -182,15 +182,9 @@ def _add_services(server: grpc.aio.Server, face: Face, does: Services) -> None:
     stream = events.StreamEvents(face, does.events)
     webhook = webhooks.ReceiveProviderWebhook(face, does.webhooks)
     tables: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {
-        payments.SERVICE: {
-            **handlers(paid.methods(face)),
-            orders.rpc: orders.handler(),
-        },
+        payments.SERVICE: handlers([*paid.methods(face), orders]),
         refunds.SERVICE: handlers(refunds.RefundFace(does.refunds, encoder).methods(face)),
-        events.SERVICE: {
-            **handlers(events.EventFace(does.events).methods(face)),
-            stream.rpc: stream.handler(),
-        },
+        events.SERVICE: handlers([*events.EventFace(does.events).methods(face), stream]),
         tokens.SERVICE: handlers(tokens.TokenFace(does.tokens).methods(face)),
         webhooks.SERVICE: handlers([webhook]),
         ledger.SERVICE: handlers(ledger.LedgerFace(does.ledger).methods(face)),
