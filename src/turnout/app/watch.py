@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from turnout.app.system import SystemClock
 from turnout.domain.errors import TurnoutError
+from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Payment
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
 log = get_logger("turnout.calls")
 
 _NS = 1e9
-# By names of our own: a member that is looked up in its enum costs more than a call.
-_SUCCEEDED = OutcomeKind.SUCCEEDED
-_AUTHORIZE = OperationKind.AUTHORIZE
-_SENDING = OperationState.SENDING
-_NOT_ANSWERED = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.NOT_PROCESSED})
+_Kind = members(OperationKind)
+_Outcome = members(OutcomeKind)
+_State = members(OperationState)
+_NOT_ANSWERED = frozenset({_Outcome.UNKNOWN, _Outcome.NOT_PROCESSED})
 # What is due is counted up to here; more is a backlog in any case.
 _DUE_MOST = 1_000
 
@@ -82,9 +82,9 @@ class Payments(Observer):
         """A provider was asked, and this came of it."""
         kind = outcome.kind
         self._figures.attempt(operation.provider, kind, latency_s)
-        if operation.kind is _AUTHORIZE and operation.state is _SENDING:
+        if operation.kind is _Kind.AUTHORIZE and operation.state is _State.SENDING:
             # Later than that it is only asked what became of it.
-            self._traffic.attempt(operation.account_id, kind is _SUCCEEDED)
+            self._traffic.attempt(operation.account_id, kind is _Outcome.SUCCEEDED)
         if outcome.decline is not None:
             self._figures.declines.count(operation.provider, outcome.decline.code)
         if kind in _NOT_ANSWERED:

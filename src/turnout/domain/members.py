@@ -1,7 +1,9 @@
-"""The members of an enum, for places where a payment's way asks for many of them.
+"""The members of an enum, for modules that stand on a payment's way.
 
-In Python 3.11 a member does not stand in its class: `Kind.MEMBER` fails first and is then found by
-the metaclass's `__getattr__`, at twenty times the cost of an attribute (950 instructions, not 47).
+In Python 3.11 the metaclass of enums has a `__getattr__` of its own, so every `Kind.MEMBER` takes
+the slow way through it, at twenty times the cost of an attribute (950 instructions, not 47). Such
+a module says `_Kind = members(OperationKind)` and then `_Kind.CAPTURE`; all others say
+`OperationKind.CAPTURE`.
 """
 
 from __future__ import annotations

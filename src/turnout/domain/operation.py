@@ -13,6 +13,7 @@ from typing import Final
 
 from turnout.domain import ids
 from turnout.domain.declines import Decline
+from turnout.domain.members import members
 
 
 class OperationKind(StrEnum):
@@ -41,50 +42,50 @@ class OperationState(StrEnum):
     NEEDS_REVIEW = "needs_review"
 
 
-_S = OperationState
+_State = members(OperationState)
 
 # Every state may be entered from `sending`. What has succeeded can still fail: providers report
 # CAPTURE_FAILED and REFUND_FAILED days after the success; what has failed can still succeed where
 # a provider's webhook contradicts its own earlier answer, and then only through `unknown` or
 # `needs_review`, never silently.
 OPERATION_TRANSITIONS: dict[OperationState, frozenset[OperationState]] = {
-    _S.SENDING: frozenset(
+    _State.SENDING: frozenset(
         {
-            _S.PENDING,
-            _S.REQUIRES_ACTION,
-            _S.UNKNOWN,
-            _S.SUCCEEDED,
-            _S.FAILED,
-            _S.NOT_PROCESSED,
-            _S.NEEDS_REVIEW,
+            _State.PENDING,
+            _State.REQUIRES_ACTION,
+            _State.UNKNOWN,
+            _State.SUCCEEDED,
+            _State.FAILED,
+            _State.NOT_PROCESSED,
+            _State.NEEDS_REVIEW,
         }
     ),
-    _S.UNKNOWN: frozenset(
+    _State.UNKNOWN: frozenset(
         {
-            _S.PENDING,
-            _S.REQUIRES_ACTION,
-            _S.SUCCEEDED,
-            _S.FAILED,
-            _S.NOT_PROCESSED,
-            _S.NEEDS_REVIEW,
+            _State.PENDING,
+            _State.REQUIRES_ACTION,
+            _State.SUCCEEDED,
+            _State.FAILED,
+            _State.NOT_PROCESSED,
+            _State.NEEDS_REVIEW,
         }
     ),
-    _S.PENDING: frozenset({_S.UNKNOWN, _S.SUCCEEDED, _S.FAILED, _S.NEEDS_REVIEW}),
-    _S.REQUIRES_ACTION: frozenset(
-        {_S.PENDING, _S.UNKNOWN, _S.SUCCEEDED, _S.FAILED, _S.NEEDS_REVIEW}
+    _State.PENDING: frozenset(
+        {_State.UNKNOWN, _State.SUCCEEDED, _State.FAILED, _State.NEEDS_REVIEW}
     ),
-    _S.NEEDS_REVIEW: frozenset({_S.SUCCEEDED, _S.FAILED, _S.NOT_PROCESSED}),
-    _S.SUCCEEDED: frozenset({_S.FAILED, _S.NEEDS_REVIEW}),
-    _S.FAILED: frozenset({_S.NEEDS_REVIEW}),
-    _S.NOT_PROCESSED: frozenset({_S.NEEDS_REVIEW}),
+    _State.REQUIRES_ACTION: frozenset(
+        {_State.PENDING, _State.UNKNOWN, _State.SUCCEEDED, _State.FAILED, _State.NEEDS_REVIEW}
+    ),
+    _State.NEEDS_REVIEW: frozenset({_State.SUCCEEDED, _State.FAILED, _State.NOT_PROCESSED}),
+    _State.SUCCEEDED: frozenset({_State.FAILED, _State.NEEDS_REVIEW}),
+    _State.FAILED: frozenset({_State.NEEDS_REVIEW}),
+    _State.NOT_PROCESSED: frozenset({_State.NEEDS_REVIEW}),
 }
 
 # States in which an operation still binds money: it counts against what may be captured/refunded.
 OPEN_STATES: frozenset[OperationState] = frozenset(
-    {_S.SENDING, _S.PENDING, _S.REQUIRES_ACTION, _S.UNKNOWN, _S.NEEDS_REVIEW}
+    {_State.SENDING, _State.PENDING, _State.REQUIRES_ACTION, _State.UNKNOWN, _State.NEEDS_REVIEW}
 )
-
-_UNKNOWN = OperationState.UNKNOWN
 
 # The reason of a cancel that frees what a final capture left over.
 FINAL_CAPTURE: Final = "final_capture"
@@ -163,7 +164,7 @@ class Operation:
     @property
     def unsent(self) -> bool:
         """Whether recovery is to send it first, rather than to find out what became of it."""
-        return self.state is _UNKNOWN and self.reason == NOT_SENT
+        return self.state is _State.UNKNOWN and self.reason == NOT_SENT
 
     @property
     def frees_rest(self) -> bool:

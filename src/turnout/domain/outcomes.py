@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from turnout.domain.declines import Decline
+from turnout.domain.members import members
 from turnout.domain.operation import OperationKind
 from turnout.domain.payment import AvsResult, CaptureMethod, CvcResult, NextAction, Payment
 
-_MANUAL = CaptureMethod.MANUAL
-_AVS_UNKNOWN = AvsResult.UNKNOWN
-_CVC_UNKNOWN = CvcResult.UNKNOWN
+_Avs = members(AvsResult)
+_Capture = members(CaptureMethod)
+_Cvc = members(CvcResult)
 
 
 class OutcomeKind(StrEnum):
@@ -56,8 +57,8 @@ class Outcome:
     decline: Decline | None = None
     next_action: NextAction | None = None
     network_transaction_id: str = ""
-    avs_result: AvsResult = AvsResult.UNKNOWN
-    cvc_result: CvcResult = CvcResult.UNKNOWN
+    avs_result: AvsResult = _Avs.UNKNOWN
+    cvc_result: CvcResult = _Cvc.UNKNOWN
     capture_before_ns: int = 0
     provider_state: dict[str, str] = field(default_factory=dict)
     retry_after_ms: int = 0
@@ -95,10 +96,10 @@ def take_facts(payment: Payment, outcome: Outcome) -> bool:
     payment.network_transaction_id = (
         payment.network_transaction_id or outcome.network_transaction_id
     )
-    if payment.avs_result is _AVS_UNKNOWN:
+    if payment.avs_result is _Avs.UNKNOWN:
         payment.avs_result = outcome.avs_result
-    if payment.cvc_result is _CVC_UNKNOWN:
+    if payment.cvc_result is _Cvc.UNKNOWN:
         payment.cvc_result = outcome.cvc_result
-    if not payment.capture_before_ns and payment.capture_method is _MANUAL:
+    if not payment.capture_before_ns and payment.capture_method is _Capture.MANUAL:
         payment.capture_before_ns = outcome.capture_before_ns
     return before != (payment.network_transaction_id, payment.avs_result, payment.cvc_result)

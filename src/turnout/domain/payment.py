@@ -32,45 +32,51 @@ class PaymentStatus(StrEnum):
     FAILED = "failed"
 
 
-_P = PaymentStatus
-_KIND = members(OperationKind)
-_STATE = members(OperationState)
+_Kind = members(OperationKind)
+_State = members(OperationState)
+_Status = members(PaymentStatus)
 
 # The only table of edges. A payment begins in one of STARTS.
 STARTS: frozenset[PaymentStatus] = frozenset(
-    {_P.REQUIRES_PAYMENT_METHOD, _P.REQUIRES_CONFIRMATION, _P.PROCESSING}
+    {_Status.REQUIRES_PAYMENT_METHOD, _Status.REQUIRES_CONFIRMATION, _Status.PROCESSING}
 )
 TRANSITIONS: dict[PaymentStatus, frozenset[PaymentStatus]] = {
-    _P.REQUIRES_PAYMENT_METHOD: frozenset({_P.REQUIRES_CONFIRMATION, _P.PROCESSING, _P.CANCELED}),
-    _P.REQUIRES_CONFIRMATION: frozenset({_P.PROCESSING, _P.CANCELED}),
-    _P.REQUIRES_ACTION: frozenset(
+    _Status.REQUIRES_PAYMENT_METHOD: frozenset(
+        {_Status.REQUIRES_CONFIRMATION, _Status.PROCESSING, _Status.CANCELED}
+    ),
+    _Status.REQUIRES_CONFIRMATION: frozenset({_Status.PROCESSING, _Status.CANCELED}),
+    _Status.REQUIRES_ACTION: frozenset(
         {
-            _P.PROCESSING,
-            _P.REQUIRES_CAPTURE,
-            _P.SUCCEEDED,
-            _P.FAILED,
-            _P.REQUIRES_PAYMENT_METHOD,
-            _P.CANCELED,
+            _Status.PROCESSING,
+            _Status.REQUIRES_CAPTURE,
+            _Status.SUCCEEDED,
+            _Status.FAILED,
+            _Status.REQUIRES_PAYMENT_METHOD,
+            _Status.CANCELED,
         }
     ),
-    _P.PROCESSING: frozenset(
+    _Status.PROCESSING: frozenset(
         {
-            _P.REQUIRES_ACTION,
-            _P.REQUIRES_CAPTURE,
-            _P.SUCCEEDED,
-            _P.FAILED,
-            _P.REQUIRES_PAYMENT_METHOD,
-            _P.CANCELED,
+            _Status.REQUIRES_ACTION,
+            _Status.REQUIRES_CAPTURE,
+            _Status.SUCCEEDED,
+            _Status.FAILED,
+            _Status.REQUIRES_PAYMENT_METHOD,
+            _Status.CANCELED,
         }
     ),
-    _P.REQUIRES_CAPTURE: frozenset({_P.PARTIALLY_CAPTURED, _P.SUCCEEDED, _P.CANCELED}),
+    _Status.REQUIRES_CAPTURE: frozenset(
+        {_Status.PARTIALLY_CAPTURED, _Status.SUCCEEDED, _Status.CANCELED}
+    ),
     # Back to requires_capture only when a provider takes a capture back (CAPTURE_FAILED).
-    _P.PARTIALLY_CAPTURED: frozenset({_P.SUCCEEDED, _P.REQUIRES_CAPTURE}),
-    _P.SUCCEEDED: frozenset({_P.REQUIRES_CAPTURE, _P.PARTIALLY_CAPTURED}),
-    _P.CANCELED: frozenset(),
-    _P.FAILED: frozenset(),
+    _Status.PARTIALLY_CAPTURED: frozenset({_Status.SUCCEEDED, _Status.REQUIRES_CAPTURE}),
+    _Status.SUCCEEDED: frozenset({_Status.REQUIRES_CAPTURE, _Status.PARTIALLY_CAPTURED}),
+    _Status.CANCELED: frozenset(),
+    _Status.FAILED: frozenset(),
 }
-CAPTURABLE: frozenset[PaymentStatus] = frozenset({_P.REQUIRES_CAPTURE, _P.PARTIALLY_CAPTURED})
+CAPTURABLE: frozenset[PaymentStatus] = frozenset(
+    {_Status.REQUIRES_CAPTURE, _Status.PARTIALLY_CAPTURED}
+)
 
 
 class CaptureMethod(StrEnum):
@@ -80,7 +86,7 @@ class CaptureMethod(StrEnum):
     MANUAL = "manual"
 
 
-_AUTOMATIC = CaptureMethod.AUTOMATIC
+_Capture = members(CaptureMethod)
 
 
 class Initiator(StrEnum):
@@ -319,26 +325,26 @@ class Payment:
     def authorization(self) -> Operation | None:
         """The authorize operation that succeeded, or None."""
         for one in self.operations:
-            if one.kind is _KIND.AUTHORIZE and one.state is _STATE.SUCCEEDED:
+            if one.kind is _Kind.AUTHORIZE and one.state is _State.SUCCEEDED:
                 return one
         return None
 
     @property
     def cancel_open(self) -> bool:
         """Whether a cancel is under way, so that nothing may be captured."""
-        return any(one.kind is _KIND.CANCEL and one.open for one in self.operations)
+        return any(one.kind is _Kind.CANCEL and one.open for one in self.operations)
+
+    @property
+    def rest_minor(self) -> int:
+        """What is authorized, and neither captured nor given up."""
+        return self.authorized_minor - self.captured_minor - self.released_minor
 
     @property
     def capturable_minor(self) -> int:
         """What a capture could ask for now."""
         if self.status not in CAPTURABLE or self.cancel_open:
             return 0
-        return (
-            self.authorized_minor
-            - self.captured_minor
-            - self.pending_capture_minor
-            - self.released_minor
-        )
+        return self.rest_minor - self.pending_capture_minor
 
     @property
     def refundable_minor(self) -> int:
@@ -349,18 +355,18 @@ class Payment:
         """Recomputes all sums from the operations."""
         authorized = captured = pending_capture = refunded = pending_refund = 0
         for one in self.operations:
-            succeeded = one.state is _STATE.SUCCEEDED
-            if one.kind is _KIND.AUTHORIZE:
+            succeeded = one.state is _State.SUCCEEDED
+            if one.kind is _Kind.AUTHORIZE:
                 if succeeded:
                     authorized += one.amount_minor
-                    if self.capture_method is _AUTOMATIC and not self.capture_reversed:
+                    if self.capture_method is _Capture.AUTOMATIC and not self.capture_reversed:
                         captured += one.amount_minor
-            elif one.kind is _KIND.CAPTURE:
+            elif one.kind is _Kind.CAPTURE:
                 if succeeded:
                     captured += one.amount_minor
                 elif one.open:
                     pending_capture += one.amount_minor
-            elif one.kind is _KIND.REFUND:
+            elif one.kind is _Kind.REFUND:
                 if succeeded:
                     refunded += one.amount_minor
                 elif one.open:

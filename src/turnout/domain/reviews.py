@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from turnout.domain.operation import Operation, OperationState
+from turnout.domain.outcomes import Outcome
 from turnout.domain.payment import Payment
 
 AMOUNT_MISMATCH: Final = "amount_mismatch"
@@ -39,8 +40,21 @@ def over_refunded(payment: Payment) -> bool:
     return payment.refunded_minor + payment.pending_refund_minor > payment.captured_minor
 
 
+def needs_person(payment: Payment) -> bool:
+    """Whether the payment's flag must stay up."""
+    return bool(under_review(payment)) or over_refunded(payment)
+
+
 def has_room(payment: Payment, capture: Operation) -> bool:
     """Whether a capture still fits into what is authorized, captured and given up."""
     pending_minor = payment.pending_capture_minor - (capture.amount_minor if capture.open else 0)
-    bound_minor = payment.captured_minor + payment.released_minor + pending_minor
-    return bound_minor + capture.amount_minor <= payment.authorized_minor
+    return capture.amount_minor <= payment.rest_minor - pending_minor
+
+
+def mismatch(operation: Operation, outcome: Outcome) -> str:
+    """Why the provider's account of the money is not ours; empty where it is."""
+    if outcome.currency and outcome.currency != operation.currency:
+        return CURRENCY_MISMATCH
+    if outcome.amount_minor is not None and outcome.amount_minor != operation.amount_minor:
+        return AMOUNT_MISMATCH
+    return ""

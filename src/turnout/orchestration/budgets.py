@@ -15,8 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from turnout.domain.members import members
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.ports import Clock
+
+_Outcome = members(OutcomeKind)
 
 _SECOND_NS = 1_000_000_000
 _MS = 1_000_000
@@ -91,9 +94,9 @@ class RetryBudgets:
     def answered(self, account_id: str, outcome: Outcome) -> None:
         """What came back of a repetition: the ramp goes up or down by it."""
         settings, bucket = self._settings, self._bucket(account_id)
-        if outcome.kind is OutcomeKind.UNKNOWN:
+        if outcome.kind is _Outcome.UNKNOWN:
             bucket.rate_per_s = max(bucket.rate_per_s / 2, settings.trickle_per_s)
-        elif outcome.kind is not OutcomeKind.NOT_PROCESSED:
+        elif outcome.kind is not _Outcome.NOT_PROCESSED:
             # That one may be a provider's word or a connection that failed; it tells neither.
             grown = bucket.rate_per_s + settings.growth_per_s
             bucket.rate_per_s = min(grown, settings.ramp_per_s)

@@ -24,11 +24,10 @@ from turnout.ports import Claim, DecisionRecord, Encoder, UnitOfWork
 
 _Kind = members(OperationKind)
 _State = members(OperationState)
+_Event = members(EventType)
 
 # Events about a refund carry the refund; all others carry the payment.
-_REFUND_EVENTS = frozenset(
-    {EventType.REFUND_CREATED, EventType.REFUND_SUCCEEDED, EventType.REFUND_FAILED}
-)
+_REFUND_EVENTS = frozenset({_Event.REFUND_CREATED, _Event.REFUND_SUCCEEDED, _Event.REFUND_FAILED})
 
 
 class Change:

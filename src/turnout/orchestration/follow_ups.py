@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from turnout.domain.errors import AlreadyExists, FieldError, InvalidRequest, StateConflict
 from turnout.domain.events import EventType
 from turnout.domain.ledger import LedgerKind
+from turnout.domain.members import members
 from turnout.domain.money import format_money
 from turnout.domain.operation import (
     NOT_SENT,
@@ -37,11 +38,16 @@ from turnout.ports import (
 )
 from turnout.routing.engine import Refusal
 
+_Kind = members(OperationKind)
+_State = members(OperationState)
+_Outcome = members(OutcomeKind)
+_Status = members(PaymentStatus)
+_Event = members(EventType)
+_Ledger = members(LedgerKind)
+
 _MS = 1_000_000
-_LOCAL_CANCEL = frozenset(
-    {PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION}
-)
-_ATTEMPT_LIVE = frozenset({OperationState.REQUIRES_ACTION, OperationState.PENDING})
+_LOCAL_CANCEL = frozenset({_Status.REQUIRES_PAYMENT_METHOD, _Status.REQUIRES_CONFIRMATION})
+_ATTEMPT_LIVE = frozenset({_State.REQUIRES_ACTION, _State.PENDING})
 
 
 class FollowUps:
@@ -63,7 +69,7 @@ class FollowUps:
             check_capture(command, payment.currency)
             amount_minor = self._capture_amount(payment, command)
             account, _ = self._parts.directory.reach(payment.account_id)
-            operation = self._new(payment, OperationKind.CAPTURE, amount_minor, run)
+            operation = self._new(payment, _Kind.CAPTURE, amount_minor, run)
             operation.details = OperationDetails(merchant_reference=command.merchant_reference)
             operation.final = (
                 command.final
@@ -87,8 +93,8 @@ class FollowUps:
 
         async def prepare(payment: Payment) -> Operation:
             _check_cancelable(payment)
-            rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
-            operation = self._new(payment, OperationKind.CANCEL, rest or payment.amount_minor, run)
+            amount_minor = payment.rest_minor or payment.amount_minor
+            operation = self._new(payment, _Kind.CANCEL, amount_minor, run)
             operation.details = OperationDetails(reason=command.reason)
             return operation
 
@@ -105,7 +111,7 @@ class FollowUps:
             check_refund(command, payment.currency)
             await self._refuse_refund_reference(run, command.merchant_reference)
             amount_minor = _refund_amount(payment, command)
-            operation = self._new(payment, OperationKind.REFUND, amount_minor, run)
+            operation = self._new(payment, _Kind.REFUND, amount_minor, run)
             operation.details = OperationDetails(
                 command.reason,
                 command.merchant_reference,
@@ -130,7 +136,7 @@ class FollowUps:
             attempt: the authorize operation.
             reason: `abandoned` or `outcome_reversed`.
         """
-        operation = self._new(payment, OperationKind.CANCEL, attempt.amount_minor, None)
+        operation = self._new(payment, _Kind.CANCEL, attempt.amount_minor, None)
         operation.account_id, operation.provider = attempt.account_id, attempt.provider
         operation.check_at_ns = self._parts.schedule.sent_before_ns(operation)
         operation.details = OperationDetails(reason=reason)
@@ -159,8 +165,8 @@ class FollowUps:
     def _resends(self, operation: Operation) -> bool:
         now_ns = self._parts.mint.clock.now_ns()
         return (
-            operation.kind is not OperationKind.AUTHORIZE
-            and operation.state is OperationState.UNKNOWN
+            operation.kind is not _Kind.AUTHORIZE
+            and operation.state is _State.UNKNOWN
             and self._parts.schedule.may_resend(operation, now_ns)
         )
 
@@ -183,10 +189,10 @@ class FollowUps:
             sent_before_ns = max(sent_before_ns, now_ns)
         if operation.unsent:
             outcome = await self.send(payment, operation)
-            if outcome.kind is OutcomeKind.NOT_PROCESSED:
+            if outcome.kind is _Outcome.NOT_PROCESSED:
                 # Nobody waits for it: its turn comes again.
                 outcome = Outcome(
-                    OutcomeKind.UNKNOWN, reason=NOT_SENT, retry_after_ms=outcome.retry_after_ms
+                    _Outcome.UNKNOWN, reason=NOT_SENT, retry_after_ms=outcome.retry_after_ms
                 )
         elif connector.traits.can_inquire or parameters:
             request = InquiryRequest(
@@ -209,16 +215,16 @@ class FollowUps:
             )
         elif self._resends(operation):
             outcome = await self.send(payment, operation, repeated=True)
-            if outcome.kind is OutcomeKind.NOT_PROCESSED:
+            if outcome.kind is _Outcome.NOT_PROCESSED:
                 # That this copy was refused (a rate limit, no connection) says nothing of the
                 # first one, which may have moved the money.
                 outcome = Outcome(
-                    OutcomeKind.UNKNOWN,
+                    _Outcome.UNKNOWN,
                     reason=outcome.reason,
                     retry_after_ms=outcome.retry_after_ms,
                 )
         else:
-            outcome = Outcome(OutcomeKind.UNKNOWN, reason=operation.reason or "not_told_yet")
+            outcome = Outcome(_Outcome.UNKNOWN, reason=operation.reason or "not_told_yet")
         operation.checks += 1
         return await parts.settle(payment, operation.operation_id, outcome)
 
@@ -248,7 +254,7 @@ class FollowUps:
             account.account_id, now_ns=parts.mint.clock.now_ns(), required=True
         )
         if isinstance(permit, Refusal):
-            return Outcome(OutcomeKind.NOT_PROCESSED, reason=permit.code)
+            return Outcome(_Outcome.NOT_PROCESSED, reason=permit.code)
         return await parts.call(
             operation,
             permit,
@@ -282,9 +288,9 @@ class FollowUps:
             parts.directory.reach(operation.account_id)
             change = Change(payment, parts.mint)
             change.add(operation)
-            if operation.kind is OperationKind.REFUND:
-                change.post(LedgerKind.REFUND_REQUESTED, operation, operation.amount_minor)
-                change.tell(EventType.REFUND_CREATED, operation)
+            if operation.kind is _Kind.REFUND:
+                change.post(_Ledger.REFUND_REQUESTED, operation, operation.amount_minor)
+                change.tell(_Event.REFUND_CREATED, operation)
             payment.retotal()
             unit = change.unit(
                 parts.encoder,
@@ -311,7 +317,7 @@ class FollowUps:
 
     def _present(self, payment: Payment, operation: Operation) -> Callable[[], bytes]:
         encoder = self._parts.encoder
-        if operation.kind is OperationKind.REFUND:
+        if operation.kind is _Kind.REFUND:
             return lambda: encoder.refund(payment, operation)
         return lambda: encoder.payment(payment)
 
@@ -323,24 +329,18 @@ class FollowUps:
                 raise _state_conflict(payment, "canceled")
             change = Change(payment, parts.mint)
             payment.cancellation_reason = command.reason
-            payment.move(PaymentStatus.CANCELED, change.now_ns)
+            payment.move(_Status.CANCELED, change.now_ns)
             change.touch()
-            change.tell(EventType.PAYMENT_CANCELED)
-            unit = change.unit(parts.encoder, claim=run.claim(payment.payment_id, ""))
-            if unit.claim is None:
-                raise RuntimeError("a cancel without a claim")
-            unit.claim.answer = parts.encoder.payment(payment)
+            change.tell(_Event.PAYMENT_CANCELED)
+            claim = run.claim(payment.payment_id, "")
+            unit = change.unit(parts.encoder, claim=claim)
+            answer = claim.answer = parts.encoder.payment(payment)
             try:
-                await run.begin(parts.store.commit(unit), self._present_payment(payment))
+                await run.complete(parts.store.commit(unit), answer)
+                return
             except VersionConflict:
                 payment = await parts.own(run.caller, command.payment_id)
                 continue
-            run.answered = True
-            run.resolve(unit.claim.answer)
-            return
-
-    def _present_payment(self, payment: Payment) -> Callable[[], bytes]:
-        return lambda: self._parts.encoder.payment(payment)
 
     def _new(
         self, payment: Payment, kind: OperationKind, amount_minor: int, run: Run | None
@@ -365,7 +365,7 @@ class FollowUps:
                 "CANCEL_IN_PROGRESS",
                 f"{payment.payment_id} is being canceled, so nothing of it may be captured",
             )
-        open_captures = [one for one in payment.of_kind(OperationKind.CAPTURE) if one.open]
+        open_captures = [one for one in payment.of_kind(_Kind.CAPTURE) if one.open]
         if any(one.final for one in open_captures):
             raise StateConflict(
                 "CAPTURE_IN_PROGRESS",
@@ -389,7 +389,7 @@ def _refund_reference_taken(reference: str, refund_id: str) -> AlreadyExists:
 
 
 def _check_cancelable(payment: Payment) -> None:
-    if payment.cancel_open and payment.status is not PaymentStatus.SUCCEEDED:
+    if payment.cancel_open and payment.status is not _Status.SUCCEEDED:
         raise StateConflict(
             "CANCEL_IN_PROGRESS", f"{payment.payment_id} is being canceled already"
         )
@@ -399,8 +399,8 @@ def _check_cancelable(payment: Payment) -> None:
             f"a capture of {payment.payment_id} is under way; cancel what is left, or refund, "
             "once it is settled",
         )
-    waits_for_payer = payment.status is PaymentStatus.REQUIRES_ACTION and any(
-        one.state in _ATTEMPT_LIVE for one in payment.of_kind(OperationKind.AUTHORIZE)
+    waits_for_payer = payment.status is _Status.REQUIRES_ACTION and any(
+        one.state in _ATTEMPT_LIVE for one in payment.of_kind(_Kind.AUTHORIZE)
     )
     if payment.status not in CAPTURABLE and not waits_for_payer:
         raise _state_conflict(payment, "canceled")
@@ -432,9 +432,8 @@ def _too_much(what: str, amount_minor: int, most_minor: int, payment: Payment) -
 
 def _state_conflict(payment: Payment, what: str) -> StateConflict:
     advice = {
-        PaymentStatus.SUCCEEDED: "it is captured; give money back with CreateRefund",
-        PaymentStatus.PROCESSING: "its outcome is not known yet; wait for it, or ask with "
-        "SyncPayment",
+        _Status.SUCCEEDED: "it is captured; give money back with CreateRefund",
+        _Status.PROCESSING: "its outcome is not known yet; wait for it, or ask with SyncPayment",
     }.get(payment.status, f"it is {payment.status}")
     return StateConflict(
         "PAYMENT_STATE",
@@ -445,10 +444,10 @@ def _state_conflict(payment: Payment, what: str) -> StateConflict:
 
 def _authorization_of(payment: Payment, operation: Operation) -> Operation:
     """The authorize operation that another one of this payment is about."""
-    if operation.kind is OperationKind.AUTHORIZE:
+    if operation.kind is _Kind.AUTHORIZE:
         return operation
     if payment.authorization is not None:
         return payment.authorization
-    attempts = payment.of_kind(OperationKind.AUTHORIZE)
+    attempts = payment.of_kind(_Kind.AUTHORIZE)
     live = [one for one in attempts if one.open]
     return (live or attempts)[-1]

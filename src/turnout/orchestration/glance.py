@@ -14,10 +14,13 @@ from functools import lru_cache
 
 from turnout.domain.cards import card_errors, holds_card_number
 from turnout.domain.countries import COUNTRIES
+from turnout.domain.members import members
 from turnout.domain.money import EXPONENTS, amount_error
 from turnout.domain.payment import Initiator, PaymentDetails
 from turnout.orchestration import limits
 from turnout.orchestration.commands import CardInput, MethodInput, PaymentCommand, TokenInput
+
+_Initiator = members(Initiator)
 
 _DAY_S = 86_400
 _DAY_NS = _DAY_S * 1_000_000_000
@@ -88,7 +91,7 @@ def _details_sound(details: PaymentDetails) -> bool:
         and (risk_score is None or 0 <= risk_score <= 100)
         and (
             not details.previous_network_transaction_id
-            or details.initiator is not Initiator.CUSTOMER
+            or details.initiator is not _Initiator.CUSTOMER
         )
     )
 

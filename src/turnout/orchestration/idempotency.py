@@ -127,6 +127,12 @@ class Run:
         if self.late:
             self._answer_present()
 
+    async def complete(self, commit: Awaitable[None], answer: bytes) -> None:
+        """Awaits the commit that holds the claim with its answer, and gives that answer."""
+        await self.begin(commit, lambda: answer)
+        self.answered = True
+        self.resolve(answer)
+
     def take_answer(self, unit: UnitOfWork) -> bytes | None:
         """Decides the answer by the unit about to be committed, or takes it out of the unit.
 

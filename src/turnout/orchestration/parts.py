@@ -34,6 +34,7 @@ from turnout.vault import CardVault
 _Kind = members(OperationKind)
 _Outcome = members(OutcomeKind)
 _Routed = members(RoutingOutcome)
+_State = members(OperationState)
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,8 @@ _RETRY_FIRST_S = 0.05
 _RETRY_MOST_S = 5.0
 
 # Whose call ended without the issuer's answer, so that the engine has learnt none.
-_LEFT_OPEN = frozenset(
-    {OperationState.UNKNOWN, OperationState.PENDING, OperationState.REQUIRES_ACTION}
-)
-_ANSWERED = frozenset({OperationState.SUCCEEDED, OperationState.FAILED})
+_LEFT_OPEN = frozenset({_State.UNKNOWN, _State.PENDING, _State.REQUIRES_ACTION})
+_ANSWERED = frozenset({_State.SUCCEEDED, _State.FAILED})
 # An older answer tells of another time, and the engine would take it for one of now.
 _LEARNT_WITHIN_NS = 3_600 * 1_000_000_000
 

@@ -10,6 +10,7 @@ from turnout.domain.accounts import Profile
 from turnout.domain.cards import CardFacts
 from turnout.domain.errors import AlreadyExists, FieldError, InvalidRequest, StateConflict
 from turnout.domain.events import EventType
+from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.payment import MethodView, Payment, PaymentStatus
 from turnout.orchestration.attempts import Cascade
@@ -36,13 +37,13 @@ from turnout.orchestration.validate import (
 from turnout.ports import MerchantReferenceTaken, PaymentFilter, VersionConflict
 from turnout.vault import CardHints, CardReveal
 
-_PROCESSING = PaymentStatus.PROCESSING
-_ASKABLE = frozenset(
-    {OperationState.UNKNOWN, OperationState.PENDING, OperationState.REQUIRES_ACTION}
-)
-_CONFIRMABLE = frozenset(
-    {PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION}
-)
+_Kind = members(OperationKind)
+_State = members(OperationState)
+_Status = members(PaymentStatus)
+_Event = members(EventType)
+
+_ASKABLE = frozenset({_State.UNKNOWN, _State.PENDING, _State.REQUIRES_ACTION})
+_CONFIRMABLE = frozenset({_Status.REQUIRES_PAYMENT_METHOD, _Status.REQUIRES_CONFIRMATION})
 
 
 @dataclass(slots=True)
@@ -160,7 +161,7 @@ class Payments:
         payment = await self._parts.own(caller, payment_id)
         for operation in list(payment.operations):
             if operation.state in _ASKABLE:
-                brought = parameters if operation.kind is OperationKind.AUTHORIZE else None
+                brought = parameters if operation.kind is _Kind.AUTHORIZE else None
                 if not (brought or self._may_ask(operation)):
                     # The budget is spent: recovery asks in its turn, and this is how it stands.
                     continue
@@ -183,7 +184,7 @@ class Payments:
             method = self._sealed(run, given, reference)
         else:
             method = await self._method(run, given, reference)
-        payment = self._new(run, command, profile, _PROCESSING, method.view)
+        payment = self._new(run, command, profile, _Status.PROCESSING, method.view)
         try:
             await self._cascade.authorize(
                 run,
@@ -206,28 +207,26 @@ class Payments:
             # Before anything is sealed; the commit checks it again.
             raise _reference_taken(command.merchant_reference, run.taken_by)
         view, seal = None, None
-        status = PaymentStatus.REQUIRES_PAYMENT_METHOD
+        status = _Status.REQUIRES_PAYMENT_METHOD
         if command.method is not None:
             method = await self._method(run, command.method, command.details.customer.reference)
             view, seal = method.view, method.seal
             method.reveal.wipe()
-            status = PaymentStatus.REQUIRES_CONFIRMATION
+            status = _Status.REQUIRES_CONFIRMATION
         payment = self._new(run, command, profile, status, view)
         payment.confirmed_separately = True
         if seal is not None:
             await seal()
         change = Change(payment, self._parts.mint)
         change.touch()
-        change.tell(EventType.PAYMENT_CREATED)
+        change.tell(_Event.PAYMENT_CREATED)
         claim = run.claim(payment.payment_id, "")
         unit = change.unit(self._parts.encoder, claim=claim, insert=True)
         answer = claim.answer = self._parts.encoder.payment(payment)
         try:
-            await run.begin(self._parts.store.commit(unit), lambda: answer)
+            await run.complete(self._parts.store.commit(unit), answer)
         except MerchantReferenceTaken:
             raise _reference_taken(command.merchant_reference, "") from None
-        run.answered = True
-        run.resolve(answer)
 
     async def _confirm(self, run: Run, command: ConfirmCommand) -> None:
         payment = self._parts.owned(run.caller, run.payment, command.payment_id)
@@ -272,7 +271,7 @@ class Payments:
         """The method that the confirmation brings, or the one that the payment has."""
         given = command.method
         if given is None:
-            if payment.method is None or payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD:
+            if payment.method is None or payment.status is _Status.REQUIRES_PAYMENT_METHOD:
                 raise InvalidRequest([_method_missing()])
             given = TokenInput(payment.method.token_id)
         return await self._method(run, given, payment.details.customer.reference)

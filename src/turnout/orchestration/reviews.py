@@ -8,14 +8,13 @@ is known. What would contradict the record is refused: then the provider must be
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from turnout.domain.declines import DeclineCode, decline
 from turnout.domain.errors import NotFound, StateConflict
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Payment, PaymentStatus
-from turnout.domain.reviews import has_room, over_refunded, under_review
+from turnout.domain.reviews import has_room, needs_person, over_refunded, under_review
 from turnout.orchestration.change import Change
 from turnout.orchestration.commands import (
     Caller,
@@ -81,12 +80,9 @@ class Reviews:
                 )
             change = Change(payment, parts.mint)
             self._apply(change, payment, command)
-            unit = change.unit(
-                parts.encoder, claim=run.claim(payment.payment_id, command.operation_id)
-            )
-            if unit.claim is None:
-                raise RuntimeError("a resolution without a claim")
-            answer = unit.claim.answer = parts.encoder.payment(payment)
+            claim = run.claim(payment.payment_id, command.operation_id)
+            unit = change.unit(parts.encoder, claim=claim)
+            answer = claim.answer = parts.encoder.payment(payment)
             unit.review = ReviewRecord(
                 payment.payment_id,
                 command.operation_id,
@@ -97,11 +93,9 @@ class Reviews:
                 change.now_ns,
             )
             try:
-                await run.begin(parts.store.commit(unit), _already(answer))
+                await run.complete(parts.store.commit(unit), answer)
             except VersionConflict:
                 continue
-            run.answered = True
-            run.resolve(answer)
             log.warning(
                 "%s of %s was resolved as %s by %s",
                 command.operation_id or "the flag",
@@ -129,7 +123,7 @@ class Reviews:
             _refuse_over_refunded(payment)
         # Asked while the flag is up, because without it only open outcomes count.
         payment.needs_review = True
-        payment.needs_review = bool(under_review(payment)) or over_refunded(payment)
+        payment.needs_review = needs_person(payment)
         change.touch()
 
     def _settle(
@@ -156,10 +150,6 @@ class Reviews:
                 else None,
             ),
         )
-
-
-def _already(answer: bytes) -> Callable[[], bytes]:
-    return lambda: answer
 
 
 _OUTCOME = {

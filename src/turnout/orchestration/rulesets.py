@@ -36,6 +36,7 @@ from turnout.orchestration.snapshots import (
 from turnout.orchestration.validate import check_description
 from turnout.ports import (
     ActivationRecord,
+    Claim,
     RulesetFilter,
     RulesetRecord,
     UnitOfWork,
@@ -236,15 +237,12 @@ class Rulesets:
                 parts.mint.clock.now_ns(),
             )
             made = Ruleset(record, RulesetState.DRAFT, 0, findings)
-            encoded = await asyncio.to_thread(self._encode, made)
-            claim = run.claim("", "")
-            answer = claim.answer = encoded
+            claim, answer = await self._answered_claim(run, made)
             try:
-                await run.begin(parts.store.add_ruleset(record, claim), _already(answer))
+                await run.complete(parts.store.add_ruleset(record, claim), answer)
+                return
             except VersionConflict:
                 continue
-            _answered(run, answer)
-            return
 
     async def _change(self, run: Run, profile: Profile, version: int | None) -> None:
         """Puts a version in force, or with None the one before the active one."""
@@ -317,14 +315,13 @@ class Rulesets:
         snapshot: Snapshot,
     ) -> None:
         """Makes the activation durable, then lets engine and directory follow it."""
-        encoded = await asyncio.to_thread(self._encode, made)
-        claim = run.claim("", "")
-        answer = claim.answer = encoded
-        store = self._parts.store
-        await run.begin(
-            store.activate_ruleset(activation, snapshot.record, claim), _already(answer)
-        )
-        self._snapshots.put_in_force(snapshot)
+        claim, answer = await self._answered_claim(run, made)
+
+        async def commit() -> None:
+            await self._parts.store.activate_ruleset(activation, snapshot.record, claim)
+            self._snapshots.put_in_force(snapshot)
+
+        await run.complete(commit(), answer)
         log.info(
             "ruleset %d of %s (%s) was put in force by %s",
             activation.version,
@@ -332,15 +329,18 @@ class Rulesets:
             "live" if activation.live else "test",
             activation.activated_by,
         )
-        _answered(run, answer)
 
     async def _say_again(self, run: Run, made: Ruleset) -> None:
         """It is in force already: only the call is kept."""
-        encoded = await asyncio.to_thread(self._encode, made)
+        claim, answer = await self._answered_claim(run, made)
+        await run.complete(self._parts.store.commit(UnitOfWork(claim=claim)), answer)
+
+    async def _answered_claim(self, run: Run, made: Ruleset) -> tuple[Claim, bytes]:
+        """The run's claim with its answer."""
+        answer = await asyncio.to_thread(self._encode, made)
         claim = run.claim("", "")
-        answer = claim.answer = encoded
-        await run.begin(self._parts.store.commit(UnitOfWork(claim=claim)), _already(answer))
-        _answered(run, answer)
+        claim.answer = answer
+        return claim, answer
 
     # --- what they share -----------------------------------------------------------------
 
@@ -429,15 +429,6 @@ def refuse_unfit(
             ],
             "RULESET_INVALID",
         )
-
-
-def _already(answer: bytes) -> Callable[[], bytes]:
-    return lambda: answer
-
-
-def _answered(run: Run, answer: bytes) -> None:
-    run.answered = True
-    run.resolve(answer)
 
 
 def _state(

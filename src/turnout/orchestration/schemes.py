@@ -37,6 +37,7 @@ _Initiator = members(Initiator)
 _Kind = members(OperationKind)
 _State = members(OperationState)
 _Outcome = members(OutcomeKind)
+_Code = members(DeclineCode)
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ _KEY_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LIMIT = (1_000_000, "")
 # Declines before anything was asked of the issuer.
-_NEVER_ASKED = frozenset({DeclineCode.ABANDONED_BY_CUSTOMER, DeclineCode.AUTHENTICATION_FAILED})
-_CLEARED = frozenset({OperationState.SUCCEEDED, OperationState.NOT_PROCESSED})
+_NEVER_ASKED = frozenset({_Code.ABANDONED_BY_CUSTOMER, _Code.AUTHENTICATION_FAILED})
+_CLEARED = frozenset({_State.SUCCEEDED, _State.NOT_PROCESSED})
 
 
 class Tally:

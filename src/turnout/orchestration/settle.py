@@ -23,15 +23,14 @@ from turnout.domain.operation import (
 from turnout.domain.outcomes import Outcome, OutcomeKind, take_facts
 from turnout.domain.payment import CAPTURABLE, CaptureMethod, Payment, PaymentStatus
 from turnout.domain.reviews import (
-    AMOUNT_MISMATCH,
-    CURRENCY_MISMATCH,
     LATE_SUCCESS,
     NO_ROOM,
     OVER_REFUNDED,
     REST_STILL_HELD,
     has_room,
+    mismatch,
+    needs_person,
     over_refunded,
-    under_review,
 )
 from turnout.orchestration.change import Change, new_operation
 from turnout.orchestration.schedule import Schedule
@@ -41,11 +40,12 @@ _Event = members(EventType)
 _Ledger = members(LedgerKind)
 _Kind = members(OperationKind)
 _Outcome = members(OutcomeKind)
-_S = members(OperationState)
+_State = members(OperationState)
 _Status = members(PaymentStatus)
-_SETTLED = frozenset({_S.SUCCEEDED, _S.FAILED, _S.NOT_PROCESSED, _S.NEEDS_REVIEW})
-_UNDECIDED = frozenset({PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION})
-_NO_MONEY = frozenset({OutcomeKind.DECLINED, OutcomeKind.NOT_PROCESSED})
+_Code = members(DeclineCode)
+_SETTLED = frozenset({_State.SUCCEEDED, _State.FAILED, _State.NOT_PROCESSED, _State.NEEDS_REVIEW})
+_UNDECIDED = frozenset({_Status.PROCESSING, _Status.REQUIRES_ACTION})
+_NO_MONEY = frozenset({_Outcome.DECLINED, _Outcome.NOT_PROCESSED})
 
 # Why an operation failed whose success was taken back: that may still be told, or told again.
 _TAKEN_BACK = "taken_back"
@@ -89,19 +89,17 @@ class Settler:
             operation.provider_state.update(outcome.provider_state)
         kind = outcome.kind
         if kind is _Outcome.SUCCEEDED:
-            if _mismatch(operation, outcome):
-                self.review(change, operation, _mismatch(operation, outcome))
+            if wrong := mismatch(operation, outcome):
+                self.review(change, operation, wrong)
             else:
                 self._succeed(change, operation, outcome)
-        elif kind in _NO_MONEY and operation.frees_rest:
-            # The record has let go of what its payer may go without for days.
-            operation.decline = outcome.decline
-            self.review(change, operation, REST_STILL_HELD)
-        elif kind is _Outcome.DECLINED:
-            operation.decline = outcome.decline or decline(DeclineCode.GENERIC)
-            self._fail(change, operation, _S.FAILED, outcome.reason, conclude)
-        elif kind is _Outcome.NOT_PROCESSED:
-            self._fail(change, operation, _S.NOT_PROCESSED, outcome.reason, conclude)
+        elif kind in _NO_MONEY:
+            if operation.frees_rest:
+                # The record has let go of what its payer may go without for days.
+                operation.decline = outcome.decline
+                self.review(change, operation, REST_STILL_HELD)
+            else:
+                self._refused(change, operation, outcome, conclude)
         else:
             self._wait(change, operation, outcome)
 
@@ -117,27 +115,24 @@ class Settler:
             operation.provider_reference = outcome.provider_reference
         if outcome.kind is _Outcome.SUCCEEDED:
             self._succeed(change, operation, outcome)
-        elif outcome.kind is _Outcome.DECLINED:
-            operation.decline = outcome.decline or decline(DeclineCode.GENERIC)
-            self._fail(change, operation, _S.FAILED, outcome.reason, True)
         else:
-            self._fail(change, operation, _S.NOT_PROCESSED, outcome.reason, True)
+            self._refused(change, operation, outcome, True)
 
     # --- nothing final yet ---------------------------------------------------------------
 
     def _wait(self, change: Change, operation: Operation, outcome: Outcome) -> None:
         payment, now_ns = change.payment, change.now_ns
-        was_sending = operation.state is _S.SENDING
+        was_sending = operation.state is _State.SENDING
         if outcome.kind is _Outcome.UNKNOWN:
             if was_sending:
-                operation.move(_S.UNKNOWN, now_ns)
+                operation.move(_State.UNKNOWN, now_ns)
             operation.reason = outcome.reason
         elif outcome.kind is _Outcome.PENDING:
-            if operation.state is not _S.REQUIRES_ACTION or not payment.next_action:
-                operation.move(_S.PENDING, now_ns)
+            if operation.state is not _State.REQUIRES_ACTION or not payment.next_action:
+                operation.move(_State.PENDING, now_ns)
             operation.reason = outcome.reason
         else:
-            operation.move(_S.REQUIRES_ACTION, now_ns)
+            operation.move(_State.REQUIRES_ACTION, now_ns)
             if operation.kind is _Kind.AUTHORIZE and payment.status in _UNDECIDED:
                 first = payment.status is not _Status.REQUIRES_ACTION
                 payment.move(_Status.REQUIRES_ACTION, now_ns)
@@ -163,7 +158,7 @@ class Settler:
             return
         operation.check_at_ns = 0
         operation.reason = ""
-        operation.move(_S.SUCCEEDED, change.now_ns)
+        operation.move(_State.SUCCEEDED, change.now_ns)
         change.touch(operation)
         if operation.kind is _Kind.AUTHORIZE:
             self._authorized(change, operation, outcome)
@@ -181,11 +176,13 @@ class Settler:
         others = [
             one
             for one in payment.operations
-            if one is not operation and one.kind is _Kind.AUTHORIZE and one.state is _S.SUCCEEDED
+            if one is not operation
+            and one.kind is _Kind.AUTHORIZE
+            and one.state is _State.SUCCEEDED
         ]
         if others or payment.status not in _UNDECIDED:
             # Two approvals for one payment, or one after it had ended: nobody may guess.
-            operation.move(_S.NEEDS_REVIEW, now_ns)
+            operation.move(_State.NEEDS_REVIEW, now_ns)
             self._flag(change, operation, "approved_after_the_payment_had_ended")
             return
         payment.account_id = operation.account_id
@@ -225,14 +222,12 @@ class Settler:
         if payment.status is _Status.CANCELED:
             return
         final = any(
-            one.final and one.state is _S.SUCCEEDED for one in payment.of_kind(_Kind.CAPTURE)
+            one.final and one.state is _State.SUCCEEDED for one in payment.of_kind(_Kind.CAPTURE)
         )
-        rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
-        if payment.pending_capture_minor == 0 and (final or rest == 0):
-            change.post(_Ledger.RELEASE, operation, rest)
-            payment.released_minor += rest
+        if payment.pending_capture_minor == 0 and (final or payment.rest_minor == 0):
+            rest_minor = self.release_rest(change, operation)
             payment.move(_Status.SUCCEEDED, now_ns)
-            self._free_rest(change, operation, rest)
+            self._free_rest(change, operation, rest_minor)
         elif payment.captured_minor > 0 and payment.status is not _Status.SUCCEEDED:
             payment.move(_Status.PARTIALLY_CAPTURED, now_ns)
 
@@ -240,7 +235,8 @@ class Settler:
         """Writes down a cancel for recovery to send, where a provider keeps the rest on hold."""
         if rest_minor > 0 and self._schedule.keeps_rest(operation.account_id):
             cancel = new_operation(change.payment, _Kind.CANCEL, rest_minor, change.mint)
-            cancel.state, cancel.reason, cancel.check_at_ns = _S.UNKNOWN, NOT_SENT, change.now_ns
+            cancel.state, cancel.reason = _State.UNKNOWN, NOT_SENT
+            cancel.check_at_ns = change.now_ns
             cancel.details = OperationDetails(reason=FINAL_CAPTURE)
             change.add(cancel)
 
@@ -270,14 +266,14 @@ class Settler:
         payment, now_ns = change.payment, change.now_ns
         reason = _reason(operation)
         code = {
-            "abandoned": DeclineCode.ABANDONED_BY_CUSTOMER,
-            "outcome_reversed": DeclineCode.OUTCOME_REVERSED,
+            "abandoned": _Code.ABANDONED_BY_CUSTOMER,
+            "outcome_reversed": _Code.OUTCOME_REVERSED,
         }.get(reason)
         for attempt in payment.of_kind(_Kind.AUTHORIZE):
             if attempt.open:
-                attempt.decline = decline(code or DeclineCode.OUTCOME_REVERSED)
+                attempt.decline = decline(code or _Code.OUTCOME_REVERSED)
                 attempt.check_at_ns = 0
-                attempt.move(_S.FAILED, now_ns)
+                attempt.move(_State.FAILED, now_ns)
                 change.touch(attempt)
                 if code is not None:
                     self.conclude_declined(change, attempt.decline)
@@ -288,14 +284,23 @@ class Settler:
             change.tell(_Event.PAYMENT_CANCELED, operation)
 
     def release_rest(self, change: Change, operation: Operation) -> int:
-        """Gives up what is authorized and not captured; says how much that was."""
-        payment = change.payment
-        rest = payment.authorized_minor - payment.captured_minor - payment.released_minor
-        change.post(_Ledger.RELEASE, operation, rest)
-        payment.released_minor += rest
-        return rest
+        """Gives up what is authorized and not captured; says how much that was, in minor units."""
+        rest_minor = change.payment.rest_minor
+        change.post(_Ledger.RELEASE, operation, rest_minor)
+        change.payment.released_minor += rest_minor
+        return rest_minor
 
     # --- failure -------------------------------------------------------------------------
+
+    def _refused(
+        self, change: Change, operation: Operation, outcome: Outcome, conclude: bool
+    ) -> None:
+        """DECLINED or NOT_PROCESSED: no money moved."""
+        state = _State.NOT_PROCESSED
+        if outcome.kind is _Outcome.DECLINED:
+            operation.decline = outcome.decline or decline(_Code.GENERIC)
+            state = _State.FAILED
+        self._fail(change, operation, state, outcome.reason, conclude)
 
     def _fail(
         self,
@@ -313,11 +318,11 @@ class Settler:
         if operation.kind is _Kind.AUTHORIZE:
             if conclude:
                 self.conclude_declined(
-                    change, operation.decline or decline(DeclineCode.PROVIDER_UNAVAILABLE)
+                    change, operation.decline or decline(_Code.PROVIDER_UNAVAILABLE)
                 )
             return
         if operation.decline is None:
-            operation.decline = decline(DeclineCode.PROVIDER_UNAVAILABLE)
+            operation.decline = decline(_Code.PROVIDER_UNAVAILABLE)
         payment.retotal()
         if operation.kind is _Kind.CAPTURE:
             self._conclude_captures(change, operation)
@@ -339,7 +344,7 @@ class Settler:
                 continue
             if operation.reason == "authorization_not_found":
                 # The provider knows of no such authorization, so there was nothing to reverse.
-                self._fail(change, attempt, _S.NOT_PROCESSED, "not_found", True)
+                self._fail(change, attempt, _State.NOT_PROCESSED, "not_found", True)
             else:
                 attempt.check_at_ns = self._schedule.next_check_ns(attempt, change.now_ns)
                 change.touch(attempt)
@@ -365,23 +370,23 @@ class Settler:
     ) -> None:
         """An answer to an operation that was settled already."""
         payment = change.payment
-        if operation.state is _S.SUCCEEDED:
+        if operation.state is _State.SUCCEEDED:
             if outcome.kind is _Outcome.SUCCEEDED:
-                if _mismatch(operation, outcome):
-                    self._flag(change, operation, _mismatch(operation, outcome))
+                if wrong := mismatch(operation, outcome):
+                    self._flag(change, operation, wrong)
                 elif operation.kind is _Kind.AUTHORIZE and take_facts(payment, outcome):
                     change.touch(operation)
             return
         if outcome.kind is not _Outcome.SUCCEEDED:
             return
-        if operation.state is _S.NEEDS_REVIEW:
-            if _mismatch(operation, outcome):
+        if operation.state is _State.NEEDS_REVIEW:
+            if mismatch(operation, outcome):
                 # A person has it already, and this is no reason to take it away.
                 return
             if payment.status in _UNDECIDED or operation.kind is not _Kind.AUTHORIZE:
                 self._succeed(change, operation, outcome)
                 # What else of it waits for a person goes on waiting.
-                payment.needs_review = bool(under_review(payment)) or over_refunded(payment)
+                payment.needs_review = needs_person(payment)
             return
         if operation.kind is _Kind.CANCEL and (
             payment.status is _Status.CANCELED or operation.frees_rest
@@ -412,22 +417,22 @@ class Settler:
     def _reverse(self, change: Change, operation: Operation, outcome: Outcome) -> None:
         """A success taken back: CAPTURE_FAILED or REFUND_FAILED after the fact."""
         payment, now_ns = change.payment, change.now_ns
-        if operation.state is not _S.SUCCEEDED:
+        if operation.state is not _State.SUCCEEDED:
             follows_up = operation.kind is not _Kind.AUTHORIZE
-            if operation.state is _S.NEEDS_REVIEW and follows_up:
+            if operation.state is _State.NEEDS_REVIEW and follows_up:
                 # This answers the person's question: whatever was done stands no more.
-                operation.decline = outcome.decline or decline(DeclineCode.PROCESSING_ERROR)
-                self._fail(change, operation, _S.FAILED, _TAKEN_BACK, True)
-                payment.needs_review = bool(under_review(payment)) or over_refunded(payment)
+                operation.decline = outcome.decline or decline(_Code.PROCESSING_ERROR)
+                self._fail(change, operation, _State.FAILED, _TAKEN_BACK, True)
+                payment.needs_review = needs_person(payment)
             elif operation.open:
                 self.settle(change, operation, outcome)
                 # The success that it takes back may still be on its way here.
                 operation.reason = _TAKEN_BACK
             return
-        why = outcome.decline or decline(DeclineCode.PROCESSING_ERROR)
+        why = outcome.decline or decline(_Code.PROCESSING_ERROR)
         if operation.kind is _Kind.REFUND:
             operation.decline, operation.reason = why, _TAKEN_BACK
-            operation.move(_S.FAILED, now_ns)
+            operation.move(_State.FAILED, now_ns)
             payment.retotal()
             change.post(_Ledger.REFUND_REVERSED, operation, operation.amount_minor)
             change.post(_Ledger.REFUND_FAILED, operation, operation.amount_minor)
@@ -439,7 +444,7 @@ class Settler:
         ):
             if operation.kind is _Kind.CAPTURE:
                 operation.decline, operation.reason = why, _TAKEN_BACK
-                operation.move(_S.FAILED, now_ns)
+                operation.move(_State.FAILED, now_ns)
             else:
                 payment.capture_reversed = True
             payment.retotal()
@@ -458,7 +463,7 @@ class Settler:
     def review(self, change: Change, operation: Operation, reason: str) -> None:
         """Hands an operation to a person: nothing is posted, nothing more is tried."""
         operation.check_at_ns = 0
-        operation.move(_S.NEEDS_REVIEW, change.now_ns)
+        operation.move(_State.NEEDS_REVIEW, change.now_ns)
         self._flag(change, operation, reason)
 
     def _flag(self, change: Change, operation: Operation, reason: str) -> None:
@@ -485,15 +490,6 @@ def _undone(payment: Payment, attempt: Operation) -> bool:
             continue
         if one.kind is _Kind.AUTHORIZE:
             return False
-        if one.kind is _Kind.CANCEL and one.state is _S.SUCCEEDED:
+        if one.kind is _Kind.CANCEL and one.state is _State.SUCCEEDED:
             return True
     return False
-
-
-def _mismatch(operation: Operation, outcome: Outcome) -> str:
-    """Why the provider's account of the money is not ours; empty where it is."""
-    if outcome.currency and outcome.currency != operation.currency:
-        return CURRENCY_MISMATCH
-    if outcome.amount_minor is not None and outcome.amount_minor != operation.amount_minor:
-        return AMOUNT_MISMATCH
-    return ""

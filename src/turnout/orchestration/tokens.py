@@ -41,6 +41,4 @@ class Tokens:
         answer = claim.answer = self._parts.encoder.token(sealed.record)
         # The card first: an answer that names a token must never be there without its card.
         await vault.persist(sealed)
-        await run.begin(self._parts.store.commit(UnitOfWork(claim=claim)), lambda: answer)
-        run.answered = True
-        run.resolve(answer)
+        await run.complete(self._parts.store.commit(UnitOfWork(claim=claim)), answer)

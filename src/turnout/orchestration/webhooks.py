@@ -179,8 +179,9 @@ class Webhooks:
                 await parts.store.commit(UnitOfWork(webhook_done=webhook.webhook_id))
                 return
             change = Change(payment, parts.mint)
-            rest_minor = payment.authorized_minor - payment.captured_minor - payment.released_minor
-            operation = new_operation(payment, OperationKind.CANCEL, rest_minor, parts.mint)
+            operation = new_operation(
+                payment, OperationKind.CANCEL, payment.rest_minor, parts.mint
+            )
             operation.details = OperationDetails(reason="by_provider")
             change.add(operation)
             outcome = webhook.event.outcome

@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from turnout import v1
 from turnout.domain.cards import CardFacts
 from turnout.domain.declines import Decline, DeclineCode, decline
+from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.payment import (
     Address,
@@ -35,17 +36,12 @@ from turnout.server.declines import SENTENCES
 
 _SECOND_NS = 1_000_000_000
 
-# Names of our own: a member looked up in its enum costs more than a field written.
-_PROCESSING, _CANCELED = PaymentStatus.PROCESSING, PaymentStatus.CANCELED
-_AUTHORIZE, _CAPTURE, _CANCEL = (
-    OperationKind.AUTHORIZE,
-    OperationKind.CAPTURE,
-    OperationKind.CANCEL,
-)
-_DECLINED, _NOT_PROCESSED = OperationState.FAILED, OperationState.NOT_PROCESSED
-_FAILED = frozenset({_DECLINED, _NOT_PROCESSED})
-_NO_AVS, _NO_CVC = AvsResult.UNKNOWN, CvcResult.UNKNOWN
-_LIVE, _TEST = v1.MODE_LIVE, v1.MODE_TEST
+_Avs = members(AvsResult)
+_Cvc = members(CvcResult)
+_Kind = members(OperationKind)
+_State = members(OperationState)
+_Status = members(PaymentStatus)
+_FAILED = frozenset({_State.FAILED, _State.NOT_PROCESSED})
 _NEVER_TAKEN_UP = decline(DeclineCode.PROVIDER_UNAVAILABLE)
 
 
@@ -72,7 +68,7 @@ class ProtoEncoder:
         out.token_id = record.token_id
         out.merchant_id = record.merchant_id
         out.customer_reference = record.customer_reference
-        out.mode = _LIVE if record.live else _TEST
+        out.mode = enums.MODE[record.live]
         fill_time(out.created_at, record.created_at_ns)
         method = out.payment_method
         method.kind = v1.PAYMENT_METHOD_KIND_CARD
@@ -100,11 +96,11 @@ def fill_payment(out: v1.Payment, payment: Payment) -> None:
     if refundable_minor := payment.refundable_minor:
         out.refundable_minor = refundable_minor
     out.capture_method = enums.CAPTURE_METHOD[payment.capture_method]
-    if payment.avs_result is not _NO_AVS:
+    if payment.avs_result is not _Avs.UNKNOWN:
         out.avs_result = enums.AVS_RESULT[payment.avs_result]
-    if payment.cvc_result is not _NO_CVC:
+    if payment.cvc_result is not _Cvc.UNKNOWN:
         out.cvc_result = enums.CVC_RESULT[payment.cvc_result]
-    out.mode = _LIVE if payment.live else _TEST
+    out.mode = enums.MODE[payment.live]
     out.version = payment.version
     fill_time(out.created_at, payment.created_at_ns)
     fill_time(out.updated_at, payment.updated_at_ns)
@@ -120,7 +116,7 @@ def fill_payment(out: v1.Payment, payment: Payment) -> None:
         _fill_decline(out.decline, payment.decline)
     if payment.next_action is not None:
         _fill_action(out.next_action, payment.next_action)
-    if payment.status is _PROCESSING:
+    if payment.status is _Status.PROCESSING:
         out.processing_reason = _processing_reason(payment)
     if payment.decision is not None:
         _fill_decision(out.decision, payment.decision)
@@ -139,7 +135,7 @@ def fill_refund(out: v1.Refund, payment: Payment, operation: Operation) -> None:
     out.account_id = operation.account_id
     out.provider = operation.provider
     out.provider_reference = _text(operation.provider_reference)
-    out.mode = _LIVE if payment.live else _TEST
+    out.mode = enums.MODE[payment.live]
     out.version = payment.version
     fill_time(out.created_at, operation.created_at_ns)
     fill_time(out.updated_at, operation.updated_at_ns)
@@ -257,7 +253,7 @@ def _fill_failure(out: v1.Decline, operation: Operation) -> None:
     """Why an operation failed, or was never taken up."""
     if operation.decline is not None:
         _fill_decline(out, operation.decline)
-    elif operation.state is _NOT_PROCESSED:
+    elif operation.state is _State.NOT_PROCESSED:
         # Nobody declined it, because nobody took it up; the reason is a short code of ours.
         _fill_decline(out, _NEVER_TAKEN_UP)
         if operation.reason:
@@ -298,16 +294,16 @@ def _fill_operations(out: v1.Payment, payment: Payment) -> None:
     last_cancel: Operation | None = None
     for one in payment.operations:
         kind = one.kind
-        if kind is _AUTHORIZE:
+        if kind is _Kind.AUTHORIZE:
             attempt_number += 1
             _fill_attempt(out.attempts.add(), one, attempt_number)
             if one.account_id == account_id:
                 out.provider = one.provider
-        elif kind is _CAPTURE:
+        elif kind is _Kind.CAPTURE:
             _fill_capture(out.captures.add(), one)
-        elif kind is _CANCEL and not one.frees_rest:
+        elif kind is _Kind.CANCEL and not one.frees_rest:
             last_cancel = one
-    canceled = payment.status is _CANCELED
+    canceled = payment.status is _Status.CANCELED
     if last_cancel is not None and not (canceled and last_cancel.state in _FAILED):
         _fill_cancel(out.cancellation, payment, last_cancel)
     elif canceled or payment.cancellation_reason:
@@ -328,7 +324,7 @@ def _fill_attempt(out: v1.Attempt, operation: Operation, number: int) -> None:
         fill_time(out.ended_at, operation.updated_at_ns)
         if operation.state in _FAILED:
             _fill_failure(out.decline, operation)
-        if operation.state is _DECLINED and operation.decline is not None:
+        if operation.state is _State.FAILED and operation.decline is not None:
             status = enums.ATTEMPT_STATUS_BY_DECLINE.get(operation.decline.code, status)
     out.status = status
 
@@ -378,10 +374,10 @@ def _processing_reason(payment: Payment) -> v1.ProcessingReason.ValueType:
     if payment.needs_review:
         return v1.PROCESSING_REASON_UNDER_REVIEW
     states = {one.state for one in payment.operations if one.open}
-    if OperationState.NEEDS_REVIEW in states:
+    if _State.NEEDS_REVIEW in states:
         return v1.PROCESSING_REASON_UNDER_REVIEW
-    if OperationState.UNKNOWN in states:
+    if _State.UNKNOWN in states:
         return v1.PROCESSING_REASON_OUTCOME_UNKNOWN
-    if OperationState.PENDING in states:
+    if _State.PENDING in states:
         return v1.PROCESSING_REASON_AWAITING_PROVIDER
     return v1.PROCESSING_REASON_IN_FLIGHT

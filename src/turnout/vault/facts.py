@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from turnout.domain.cards import BinFacts, CardDetails, CardFacts, Funding, Network, bin_of
+from turnout.domain.members import members
 
-_N = Network
-# By names of our own: a member that is looked up in its enum costs more than a call.
-_NO_NETWORK = Network.UNKNOWN
-_NO_FUNDING = Funding.UNKNOWN
+_Funding = members(Funding)
+_Network = members(Network)
+
 _NOTHING = BinFacts()
-_BOTH = frozenset({_N.VISA, _N.MASTERCARD})
+_BOTH = frozenset({_Network.VISA, _Network.MASTERCARD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,25 @@ NO_HINTS = CardHints()
 # international one; a hint is believed only where such cards exist. UNKNOWN stands where the local
 # ranges lie outside all published international ones.
 _SHARES_WITH: dict[Network, frozenset[Network]] = {
-    _N.CARTES_BANCAIRES: _BOTH | {_N.MAESTRO},
-    _N.ELO: _BOTH | {_N.DISCOVER, _N.DINERS, _N.MAESTRO, _N.UNKNOWN},
-    _N.HIPERCARD: frozenset({_N.MASTERCARD, _N.DINERS, _N.UNKNOWN}),
-    _N.RUPAY: frozenset({_N.DISCOVER, _N.UNIONPAY, _N.MAESTRO, _N.JCB, _N.UNKNOWN}),
-    _N.MIR: frozenset({_N.MASTERCARD, _N.MAESTRO, _N.UNIONPAY, _N.JCB, _N.UNKNOWN}),
-    _N.INTERAC: _BOTH | {_N.UNKNOWN},
-    _N.EFTPOS_AU: _BOTH | {_N.MAESTRO, _N.UNKNOWN},
-    _N.DANKORT: frozenset({_N.VISA, _N.MAESTRO, _N.UNKNOWN}),
-    _N.BANCONTACT: _BOTH | {_N.MAESTRO, _N.UNKNOWN},
-    _N.TROY: frozenset({_N.DISCOVER, _N.UNKNOWN}),
-    _N.VERVE: frozenset({_N.MAESTRO, _N.DISCOVER, _N.UNKNOWN}),
+    _Network.CARTES_BANCAIRES: _BOTH | {_Network.MAESTRO},
+    _Network.ELO: _BOTH | {_Network.DISCOVER, _Network.DINERS, _Network.MAESTRO, _Network.UNKNOWN},
+    _Network.HIPERCARD: frozenset({_Network.MASTERCARD, _Network.DINERS, _Network.UNKNOWN}),
+    _Network.RUPAY: frozenset(
+        {_Network.DISCOVER, _Network.UNIONPAY, _Network.MAESTRO, _Network.JCB, _Network.UNKNOWN}
+    ),
+    _Network.MIR: frozenset(
+        {_Network.MASTERCARD, _Network.MAESTRO, _Network.UNIONPAY, _Network.JCB, _Network.UNKNOWN}
+    ),
+    _Network.INTERAC: _BOTH | {_Network.UNKNOWN},
+    _Network.EFTPOS_AU: _BOTH | {_Network.MAESTRO, _Network.UNKNOWN},
+    _Network.DANKORT: frozenset({_Network.VISA, _Network.MAESTRO, _Network.UNKNOWN}),
+    _Network.BANCONTACT: _BOTH | {_Network.MAESTRO, _Network.UNKNOWN},
+    _Network.TROY: frozenset({_Network.DISCOVER, _Network.UNKNOWN}),
+    _Network.VERVE: frozenset({_Network.MAESTRO, _Network.DISCOVER, _Network.UNKNOWN}),
     # 622126 to 622925 belong to both, and JCB cards run on Discover's network in the USA.
-    _N.UNIONPAY: frozenset({_N.DISCOVER}),
-    _N.DISCOVER: frozenset({_N.UNIONPAY, _N.DINERS, _N.JCB}),
-    _N.MAESTRO: frozenset({_N.MASTERCARD, _N.UNKNOWN}),
+    _Network.UNIONPAY: frozenset({_Network.DISCOVER}),
+    _Network.DISCOVER: frozenset({_Network.UNIONPAY, _Network.DINERS, _Network.JCB}),
+    _Network.MAESTRO: frozenset({_Network.MASTERCARD, _Network.UNKNOWN}),
 }
 
 
@@ -69,9 +73,9 @@ def facts_of(
     network it is a choice among those that the card can carry, and otherwise ignored.
     """
     file = by_file or _NOTHING
-    network = by_number if file.network is _NO_NETWORK else file.network
+    network = by_number if file.network is _Network.UNKNOWN else file.network
     wanted = hints.network
-    if wanted is not _NO_NETWORK and plausible(wanted, by_number, file.network):
+    if wanted is not _Network.UNKNOWN and plausible(wanted, by_number, file.network):
         network = wanted
     number, funding = card.number, hints.funding
     return CardFacts(
@@ -80,7 +84,7 @@ def facts_of(
         number[-4:],
         card.expiry_month,
         card.expiry_year,
-        file.funding if funding is _NO_FUNDING else funding,
+        file.funding if funding is _Funding.UNKNOWN else funding,
         hints.issuer_country or file.issuer_country,
         file.issuer_name,
     )
