@@ -150,8 +150,8 @@ BUGS = (
     Bug(
         "more may be captured than was authorized",
         "domain/payment.py",
-        "            - self.pending_capture_minor\n            - self.released_minor\n",
-        "            - self.released_minor\n",
+        "return self.rest_minor - self.pending_capture_minor",
+        "return self.rest_minor",
     ),
     Bug(
         "the payment's version is not checked",
@@ -205,7 +205,7 @@ BUGS = (
     ),
     Bug(
         "another amount than the asked one is accepted",
-        _SETTLE,
+        "domain/reviews.py",
         "if outcome.amount_minor is not None and outcome.amount_minor != operation.amount_minor:",
         "if outcome.amount_minor == -1:",
         also="other_amount",
@@ -223,8 +223,8 @@ BUGS = (
     Bug(
         "a refused resend is the fate of the first copy",
         _FOLLOW,
-        "            if outcome.kind is OutcomeKind.NOT_PROCESSED:\n                # That",
-        "            if outcome.kind is OutcomeKind.REQUIRES_ACTION:\n                # That",
+        "            if outcome.kind is _Outcome.NOT_PROCESSED:\n                # That",
+        "            if outcome.kind is _Outcome.REQUIRES_ACTION:\n                # That",
         also="reset_after,rate_limited",
     ),
     Bug(
@@ -261,9 +261,8 @@ BUGS = (
     Bug(
         "the rest of a final capture is not released in the ledger",
         _SETTLE,
-        "            change.post(_Ledger.RELEASE, operation, rest)\n"
-        "            payment.released_minor += rest\n",
-        "            payment.released_minor += rest\n",
+        "        change.post(_Ledger.RELEASE, operation, rest_minor)\n",
+        "",
     ),
     Bug(
         "authorizations never expire",
