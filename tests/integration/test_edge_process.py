@@ -1,23 +1,17 @@
-"""Envoy as our child: deadlines, access log, TLS, drain, and every way to start or end."""
+"""Envoy as our child: deadlines, access log, drain, and every way to start or end."""
 
 import asyncio
-import datetime
 import importlib.util
-import ipaddress
 import json
 import os
 import signal
 import socket
-import ssl
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.integration.edge_backend import require_envoy, running
 from turnout.edge.config import build
@@ -198,23 +192,6 @@ def test_settings_that_contradict_each_other_are_named(settings: EdgeSettings, n
         build(settings)
 
 
-async def test_tls_is_served(tmp_path: Path) -> None:
-    certificate, key = self_signed(tmp_path)
-    settings = replace(
-        local(tmp_path),
-        # Relative to where we run, not to where Envoy does.
-        tls_certificate_path=os.path.relpath(certificate),
-        tls_key_path=os.path.relpath(key),
-    )
-    async with running(tmp_path, settings) as edge:
-        url = f"https://127.0.0.1:{edge.edge.port}/v1/payments/pay_1"
-        trust = ssl.create_default_context(cafile=str(certificate))
-        async with edge.client.get(url, ssl=trust) as answer:
-            assert answer.status == 200
-        with pytest.raises(aiohttp.ClientError):
-            await edge.call("GET", "/v1/payments/pay_1")
-
-
 async def until_refused(port: int) -> None:
     """Return when nobody listens any more; each probe is answered by the kernel at once."""
     async with asyncio.timeout(10):
@@ -232,34 +209,3 @@ def accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def self_signed(room: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "edge.test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    paths = room / "edge.pem", room / "edge.key"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return paths

@@ -1,9 +1,9 @@
 """Envoy's configuration, made from the contract's descriptors and a few settings.
 
-The configuration is one self-contained JSON document: descriptors and OpenAPI description stand in
-it, so an operator can also print it and give it to an Envoy of their own. Every rpc with an HTTP
-rule gets a route of its own name; the access log says that name and never a path, because a path
-is the caller's text and may hold anything.
+The configuration is one JSON document: descriptors and OpenAPI description stand in it. Only TLS
+files are read from elsewhere (`tls.py`), because they are renewed while Envoy runs. Every rpc with
+an HTTP rule gets a route of its own name; the access log says that name and never a path, because
+a path is the caller's text and may hold anything.
 
 Overload protection so far is a limit on connections; memory limits and shedding have their place
 beside it in `overload_manager`.
@@ -12,7 +12,6 @@ beside it in `overload_manager`.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import os
 from importlib.resources import files
 from typing import Any
@@ -21,7 +20,7 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
 from turnout import v1
-from turnout.edge import strict_json
+from turnout.edge import strict_json, tls
 from turnout.edge.replies import local_reply_config
 from turnout.edge.settings import EdgeSettings
 
@@ -110,22 +109,7 @@ def _listener(settings: EdgeSettings) -> Json:
         ]
     }
     if settings.tls_certificate_path:
-        chain["transport_socket"] = {
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": {
-                "@type": f"{_TYPES}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                "common_tls_context": {
-                    "alpn_protocols": ["h2", "http/1.1"],
-                    "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                    "tls_certificates": [
-                        {
-                            "certificate_chain": _file(settings.tls_certificate_path),
-                            "private_key": _file(settings.tls_key_path),
-                        }
-                    ],
-                },
-            },
-        }
+        chain["transport_socket"] = tls.downstream()
     return {
         "name": "edge",
         "address": _address(settings.listen_host, settings.listen_port),
@@ -351,7 +335,7 @@ def _upstream(settings: EdgeSettings) -> Json:
     host = settings.upstream_host
     cluster: Json = {
         "name": _CLUSTER,
-        "type": "STATIC" if _is_ip(host) else "STRICT_DNS",
+        "type": "STATIC" if tls.is_ip(host) else "STRICT_DNS",
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": _CLUSTER,
@@ -383,25 +367,7 @@ def _upstream(settings: EdgeSettings) -> Json:
         "common_lb_config": {"healthy_panic_threshold": {"value": 100}},
     }
     if settings.upstream_ca_path:
-        cluster["transport_socket"] = {
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": {
-                "@type": f"{_TYPES}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-                "sni": host,
-                "common_tls_context": {
-                    "alpn_protocols": ["h2"],
-                    "validation_context": {
-                        "trusted_ca": _file(settings.upstream_ca_path),
-                        "match_typed_subject_alt_names": [
-                            {
-                                "san_type": "IP_ADDRESS" if _is_ip(host) else "DNS",
-                                "matcher": {"exact": host},
-                            }
-                        ],
-                    },
-                },
-            },
-        }
+        cluster["transport_socket"] = tls.upstream(host)
     return cluster
 
 
@@ -469,18 +435,5 @@ def _address(host: str, port: int) -> Json:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def _file(path: str) -> Json:
-    # Envoy runs in a directory of its own, where a relative path would lead elsewhere.
-    return {"filename": os.path.abspath(path)}
-
-
 def _seconds(milliseconds: int) -> str:
     return f"{milliseconds // 1000}.{milliseconds % 1000:03d}s"
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

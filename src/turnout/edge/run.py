@@ -12,7 +12,6 @@ import asyncio
 import http.client
 import importlib.util
 import json
-import logging
 import os
 import signal
 import socket
@@ -22,8 +21,10 @@ from pathlib import Path
 
 from turnout.edge.config import ADMIN_SOCKET, build
 from turnout.edge.settings import EdgeSettings
+from turnout.edge.tls import Certificates
+from turnout.telemetry import get_logger
 
-_log = logging.getLogger("turnout.edge")
+_log = get_logger("turnout.edge")
 
 # Envoy is ready in about 0.3 s; a machine that needs longer than this is not going to get there.
 _START_TIMEOUT_S = 30.0
@@ -33,6 +34,9 @@ _POLL_S = 0.02
 _END_TIMEOUT_S = 5.0
 
 _ADMIN_TIMEOUT_S = 5.0
+
+# How often the TLS files are looked at.
+_LOOK_S = 5.0
 
 # Envoy keeps access log lines back for as long as this.
 _LOG_FLUSH_MS = 500
@@ -91,6 +95,7 @@ class Edge:
         self._room = room
         self._process: asyncio.subprocess.Process | None = None
         self._room_fd = -1
+        self._certificates: Certificates | None = None
         self.port = settings.listen_port
 
     @property
@@ -102,10 +107,15 @@ class Edge:
         """Start Envoy and return when it takes requests; `port` is then the real one.
 
         Raises:
-            EdgeFailed: There is no Envoy, it refuses its configuration, or the port is taken.
+            EdgeFailed: There is no Envoy, it refuses its configuration, the TLS files cannot be
+                used, or the port is taken.
         """
         envoy = find_envoy(self._settings)
         self._room.mkdir(parents=True, exist_ok=True)
+        try:
+            self._certificates = Certificates(self._settings, self._room)
+        except OSError as error:
+            raise EdgeFailed(f"edge: {error}") from error
         (self._room / ADMIN_SOCKET).unlink(missing_ok=True)
         configuration = self._room / "envoy.json"
         configuration.write_text(json.dumps(build(self._settings), indent=1), encoding="utf-8")
@@ -130,6 +140,16 @@ class Edge:
     async def wait(self) -> int:
         """Return Envoy's exit status when it ends by itself."""
         return await self._running().wait()
+
+    async def renew(self) -> bool:
+        """Shows new connections the TLS files' new content; says whether there is any.
+
+        Raises:
+            OSError: The files cannot be used; what was shown before stays.
+        """
+        if not self._certificates:
+            return False
+        return await asyncio.to_thread(self._certificates.renew)
 
     async def stop(self) -> None:
         """Take no new requests, answer those under way, and end Envoy; harmless when it ended."""
@@ -185,7 +205,7 @@ class Edge:
                         break
                     await asyncio.sleep(_POLL_S)
         except (OSError, http.client.HTTPException) as error:
-            _log.warning("ended before it was drained: %r", error)
+            _log.warning("edge.not_drained", error=repr(error))
 
     async def _requests_under_way(self) -> int:
         answer = await self._admin("GET", "/stats?filter=^http.edge.downstream_rq_active$")
@@ -228,6 +248,7 @@ async def run_edge(
     await edge.start()
     if on_ready is not None:
         on_ready(edge)
+    renewing = asyncio.create_task(_keep_renewing(edge))
     stopping = asyncio.create_task(stop.wait())
     ended = asyncio.create_task(edge.wait())
     try:
@@ -236,8 +257,25 @@ async def run_edge(
             raise EdgeFailed(f"edge: Envoy ended by itself with status {ended.result()}")
     finally:
         stopping.cancel()
+        renewing.cancel()
         await edge.stop()
         await ended
+
+
+async def _keep_renewing(edge: Edge) -> None:
+    """Looks at the TLS files for as long as the edge runs."""
+    refusals = 0
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        try:
+            if await edge.renew():
+                _log.info("tls.renewed")
+            refusals = 0
+        except OSError as error:
+            # The first time, whoever writes them may not be done yet.
+            refusals += 1
+            if refusals == 2:
+                _log.error("tls.refused", error=str(error), kept=True)
 
 
 def _ask_admin(place: str, method: str, path: str) -> bytes:
