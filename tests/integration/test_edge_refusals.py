@@ -61,6 +61,11 @@ async def refused(edge: Running, raw: bytes, path: str = AUTHORIZE) -> tuple[int
         ({"currency": ["EUR"]}, "currency", "must be a single value"),
         ({"capture_method": "MANUAL"}, "capture_method", "is not a name of CaptureMethod"),
         ({"capture_method": 2}, "capture_method", "must be a string"),
+        (
+            {"payment_method": {**CARD["payment_method"], "token": {"token_id": "tok_1"}}},
+            "payment_method.token",
+            "and card exclude each other",
+        ),
         ({"payment_method": PAN}, "payment_method", "must be an object"),
         (
             {"payment_method": {"card": {"number": int(PAN)}}},
@@ -84,7 +89,46 @@ async def test_the_wrong_field_is_named(edge: Running, body: Any, field: str, wh
     violation = answer["details"][1]["field_violations"][0]
     assert violation["field"] == field
     assert why in violation["description"]
-    assert answer["message"] == f"{field} {violation['description']}"
+    assert violation["reason"] == answer["details"][0]["reason"] == "MALFORMED_REQUEST"
+    assert answer["message"] == f"{field}: {violation['description']}"
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ({"capture_metod": "x"}, "; did you mean capture_method?"),
+        ({"captureMethod": "x"}, "; did you mean capture_method?"),
+        ({"amount": 1099}, "; did you mean amount_minor?"),
+        ({"amout_minor": 1099}, "; did you mean amount_minor?"),
+        ({"card": {}}, "; did you mean payment_method.card?"),
+        ({"payment_method": {"card": {"exp_month": 1}}}, " is not a field of Card"),
+        ({"nothing_like_it": 1}, " is not a field of AuthorizePaymentRequest"),
+        ({"amount_minor": 10.99}, "; amounts count minor units, 1099 for 10.99 EUR"),
+        ({"payment_method": {"card": {"expiry_year": 1.5}}}, " fits int32"),
+        ({"capture_method": "manual"}, "; did you mean CAPTURE_METHOD_MANUAL?"),
+        ({"capture_method": "LATER"}, ": CAPTURE_METHOD_AUTOMATIC, CAPTURE_METHOD_MANUAL"),
+        ({"capture_method": 2}, ": CAPTURE_METHOD_AUTOMATIC, CAPTURE_METHOD_MANUAL"),
+        ({"payment_method": {"card": {"network": "WISA"}}}, " and so on, see /openapi.yaml"),
+    ],
+)
+async def test_what_would_be_right_is_said(edge: Running, body: Any, hint: str) -> None:
+    status, answer = await refused(edge, json.dumps(body).encode())
+    assert status == 400
+    assert answer["message"].endswith(hint)
+
+
+async def test_a_moment_in_a_body_is_checked(edge: Running) -> None:
+    path = "/v1/routing/profiles/pro_1:simulate"
+    for moment in ("tomorrow", "2026-01-31", "2026-01-31 12:00:00Z", "2026-01-31T12:00:00"):
+        _, answer = await refused(edge, json.dumps({"time": moment}).encode(), path)
+        assert answer["message"].startswith("time: must be a moment as in RFC 3339, such as ")
+
+
+async def test_the_request_id_stands_where_the_server_puts_it(edge: Running) -> None:
+    for path, id_ in (("/v1/payments?nope=1", "named"), ("/v1/nope", "worded")):
+        _, answer, _ = await edge.call("GET", path, headers={"x-request-id": id_})
+        kinds = {detail["@type"].rpartition(".")[2]: detail for detail in answer["details"]}
+        assert kinds["RequestInfo"]["request_id"] == id_
 
 
 @pytest.mark.parametrize(
@@ -103,6 +147,7 @@ async def test_the_wrong_field_is_named(edge: Running, body: Any, field: str, wh
         b'{"currency":"a\x01b"}',
         b'{"amount_minor":0x10}',
         b'{"amount_minor":NaN}',
+        b'{"amount_minor":01}',
         b'{"amount_minor":1,"amount_minor":100}',
         b'{"currency":"\xff\xfe"}',
         b'{"payment_method":{"card":{"number":"4111111111111111}}',
@@ -121,7 +166,7 @@ async def test_a_field_of_the_path_may_not_stand_in_the_body(edge: Running) -> N
     body = b'{"payment_id":"pay_2"}'
     status, answer = await refused(edge, body, "/v1/payments/pay_1:capture")
     assert status == 400
-    assert answer["message"] == "payment_id stands in the path already"
+    assert answer["message"] == "payment_id: stands in the path already"
 
 
 async def test_a_query_beside_a_body_is_refused(edge: Running) -> None:
@@ -161,12 +206,89 @@ async def test_whatever_is_let_through_means_what_it_says(edge: Running) -> None
     assert 20 < passed < 400
 
 
+async def test_text_that_is_not_utf8_is_found(edge: Running) -> None:
+    for raw, at in ((b"\xff\xfe", 14), (b"ok \xed\xa0\x80", 17), (b"\xc3\xa9 \xc0\x80", 17)):
+        _, answer = await refused(edge, b'{"currency":"' + raw + b'"}')
+        assert answer["message"] == f"body: is not UTF-8: broken at byte {at}"
+    text = "é € 𝄞 \U0010ffff \ud7ff \ue000 \uffff"
+    status, _, _ = await edge.authorize(
+        {**CARD, "description": text}, {"content-type": "application/json"}
+    )
+    assert status == 200
+    assert edge.seen.last.request.description == text
+    raw_body = json.dumps({**CARD, "description": text}, ensure_ascii=False).encode()
+    headers = {"content-type": "application/json"}
+    status, _, _ = await edge.call("POST", AUTHORIZE, data=raw_body, headers=headers)
+    assert status == 200
+    assert edge.seen.last.request.description == text
+
+
 @pytest.mark.parametrize(
-    "query", ["nope=1", "page_size=x", "status=WRONG", "created_after=yesterday"]
+    ("query", "message"),
+    [
+        ("nope=1", "nope: is not a field of ListPaymentsRequest"),
+        ("limit=5", "limit: is not a field of ListPaymentsRequest"),
+        ("pageSize=1", "pageSize: is not a field of ListPaymentsRequest; did you mean page_size?"),
+        ("page_size=x", "page_size: must be a whole number that fits int32"),
+        ("page_size=", "page_size: must be a whole number that fits int32"),
+        ("page_size=1&page_size=2", "page_size: stands twice"),
+        (
+            "status=SUCCEEDED",
+            "status: is not a name of PaymentStatus; did you mean PAYMENT_STATUS_SUCCEEDED?",
+        ),
+        (
+            "created_after=yesterday",
+            "created_after: must be a moment as in RFC 3339, such as 2026-01-31T12:00:00Z",
+        ),
+        (f"{PAN}=1", "(a name that no field can have): is not a field of ListPaymentsRequest"),
+    ],
 )
-async def test_a_wrong_query_is_refused(edge: Running, query: str) -> None:
+async def test_a_wrong_query_is_refused(edge: Running, query: str, message: str) -> None:
+    before = len(edge.seen.arrivals)
     status, answer, _ = await edge.call("GET", f"/v1/payments?{query}")
     assert (status, answer["code"]) == (400, 3)
+    assert answer["message"] == message
+    assert len(edge.seen.arrivals) == before
+
+
+async def test_a_right_query_means_what_it_says(edge: Running) -> None:
+    query = (
+        "?status=PAYMENT_STATUS_FAILED&status=PAYMENT_STATUS_CANCELED&page%5Fsize=7&"
+        "created_after=2026-01-31T12%3A00%3A00.25%2B01:00&created_before=2026-02-01T00:00:00Z&"
+        "customer_reference=a%26b%3Dc&merchant_reference="
+    )
+    status, _, _ = await edge.call("GET", "/v1/payments" + query)
+    assert status == 200
+    wanted = v1.ListPaymentsRequest(
+        status=[v1.PAYMENT_STATUS_FAILED, v1.PAYMENT_STATUS_CANCELED],
+        customer_reference="a&b=c",
+        page_size=7,
+    )
+    wanted.created_after.FromJsonString("2026-01-31T11:00:00.25Z")
+    wanted.created_before.FromJsonString("2026-02-01T00:00:00Z")
+    assert edge.seen.last.request == wanted
+
+
+async def test_what_stands_in_the_path_is_checked(edge: Running) -> None:
+    for path, message in (
+        ("/v1/payments/pay_1?payment_id=pay_2", "payment_id: stands in the path already"),
+        ("/v1/payments/pay_1/refunds?payment_id=pay_2", "payment_id: stands in the path already"),
+        (
+            "/v1/routing/profiles/pro_1/rulesets/latest",
+            "version: must be a whole number that fits int64",
+        ),
+    ):
+        status, answer, _ = await edge.call("GET", path)
+        assert (status, answer["message"]) == (400, message)
+
+
+async def test_an_id_that_is_left_out_is_no_list(edge: Running) -> None:
+    before = len(edge.seen.arrivals)
+    for path in ("/v1/payments/", "/v1/payments//", "/v1/payments/?page_size=1"):
+        status, answer, _ = await edge.call("GET", path)
+        assert status == 404
+        assert answer["details"][0]["reason"] == "NO_SUCH_PATH"
+    assert len(edge.seen.arrivals) == before
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ Json = dict[str, Any]
 # Where strict_json.lua says what it refused.
 METADATA = "turnout.edge"
 
+_REQUEST_ID = "%REQ(X-REQUEST-ID)%"
+
 _FIELD_IS_NAMED: Json = {
     "metadata_filter": {
         "matcher": {
@@ -110,15 +112,20 @@ def _format(reply: Reply) -> Json:
 def _named_field() -> Json:
     field = f"%DYNAMIC_METADATA({METADATA}:field)%"
     description = f"%DYNAMIC_METADATA({METADATA}:description)%"
+    reason = "MALFORMED_REQUEST"
     violations = {
         "@type": "type.googleapis.com/google.rpc.BadRequest",
-        "field_violations": [{"field": field, "description": description}],
+        "field_violations": [{"field": field, "reason": reason, "description": description}],
     }
-    return _body(3, f"{field} {description}", [_error_info("MALFORMED_REQUEST"), violations])
+    return _body(3, f"{field}: {description}", [_error_info(reason), violations])
 
 
 def _body(code: int, message: str, details: list[Json]) -> Json:
-    return {"json_format": {"code": code, "message": message, "details": details}}
+    request = {
+        "@type": "type.googleapis.com/google.rpc.RequestInfo",
+        "request_id": _REQUEST_ID,
+    }
+    return {"json_format": {"code": code, "message": message, "details": [*details, request]}}
 
 
 def _error_info(reason: str) -> Json:
@@ -126,5 +133,5 @@ def _error_info(reason: str) -> Json:
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": reason,
         "domain": "turnout",
-        "metadata": {"request_id": "%REQ(X-REQUEST-ID)%"},
+        "metadata": {"request_id": _REQUEST_ID},
     }

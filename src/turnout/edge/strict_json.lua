@@ -1,11 +1,11 @@
--- Reads each JSON request before the transcoder does, because the transcoder passes over fields
--- that it does not know: a misspelt `capture_method` would silently capture at once. Whatever is
--- wrong is answered with the field's name and never with its value.
+-- Reads each request before the transcoder does, because the transcoder passes over fields that it
+-- does not know: a misspelt `capture_method` would silently capture at once. Whatever is wrong is
+-- answered with the field's name, never with its value, and with what would be right.
 --
 -- Before this text stand three tables made from the contract (see strict_json.py):
---   OPERATIONS  list of { verb, pattern, message, in_path }
---   MESSAGES    message -> field -> { kind, of, list, value }; kind texts is a list of strings
---   ENUMS       enumeration -> name -> true
+--   OPERATIONS  list of { verb, pattern, message, in_path, variables, has_body }
+--   MESSAGES    message -> field -> { kind, of, list, value, oneof }; kind texts is a list of strings
+--   ENUMS       enumeration -> { names = { name -> true }, shown = the names for people }
 
 local byte, find, match, sub = string.byte, string.find, string.match, string.sub
 
@@ -13,6 +13,7 @@ local DEPTH_LIMIT = 32
 local STRING = { kind = "string" }
 local SPACE, QUOTE, BACKSLASH, COMMA, COLON = 32, 34, 92, 44, 58
 local OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST, LETTER_N = 123, 125, 91, 93, 110
+local MOMENT = "^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d"
 local INT_LIMIT = { int32 = "2147483647", int64 = "9223372036854775807" }
 
 -- A key is the caller's text. It is repeated only if it looks like a field's name; a long run of
@@ -30,6 +31,99 @@ end
 
 local function inner(path, key)
   return path == "" and key or path .. "." .. key
+end
+
+-- Tells whether two names differ by two letters at most: missing, too many, or others.
+local function alike(a, b)
+  local row = {}
+  for j = 0, #b do
+    row[j] = j
+  end
+  for i = 1, #a do
+    local before = row[0]
+    row[0] = i
+    for j = 1, #b do
+      local cost = byte(a, i) == byte(b, j) and 0 or 1
+      before, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, before + cost)
+    end
+  end
+  return row[#b] <= math.min(2, math.floor(#b / 3))
+end
+
+-- Returns the field that was probably meant: spelt the lowerCamel way, without its unit, one level
+-- deeper, or with a slip; the first of them in the order of the alphabet.
+local function meant(key, message)
+  local wanted = key:gsub("%u", function(letter)
+    return "_" .. letter:lower()
+  end)
+  local found, found_rank = nil, 4
+  local function offer(name, rank)
+    if rank < found_rank or (rank == found_rank and name < found) then
+      found, found_rank = name, rank
+    end
+  end
+  for name, field in pairs(MESSAGES[message]) do
+    if name == wanted or sub(name, 1, #wanted + 1) == wanted .. "_" then
+      offer(name, 1)
+    elseif alike(wanted, name) then
+      offer(name, 2)
+    end
+    if field.kind == "message" and not field.list and MESSAGES[field.of][wanted] then
+      offer(name .. "." .. wanted, 3)
+    end
+  end
+  return found
+end
+
+local function fail_unknown(here, key, message)
+  local hint = #key <= 64 and meant(key, message)
+  fail(here, "is not a field of " .. message .. (hint and "; did you mean " .. hint .. "?" or ""))
+end
+
+local function fail_enum(path, of, written)
+  local wanted = "_" .. written:upper()
+  for name in pairs(ENUMS[of].names) do
+    if sub(name, -#wanted) == wanted then
+      fail(path, "is not a name of " .. of .. "; did you mean " .. name .. "?")
+    end
+  end
+  fail(path, "is not a name of " .. of .. ": " .. ENUMS[of].shown)
+end
+
+local function fail_whole(path, kind)
+  local hint = path:find("_minor$") and "; amounts count minor units, 1099 for 10.99 EUR" or ""
+  fail(path, "must be a whole number that fits " .. kind .. hint)
+end
+
+local function is_whole(digits, kind)
+  local body = digits:match("^%-?(%d+)$")
+  local limit = INT_LIMIT[kind]
+  return body and (#body < #limit or (#body == #limit and body <= limit))
+end
+
+local function is_moment(written)
+  local _, seconds_end = find(written, MOMENT)
+  local rest = seconds_end and sub(written, seconds_end + 1):gsub("^%.%d+", "")
+  return rest and (rest == "Z" or rest:find("^[+-]%d%d:%d%d$"))
+end
+
+-- Checks a value that is written as text: between quotes, or in a query or path.
+local function check_text(field, path, written)
+  if field.kind == "string" then
+    return
+  elseif field.kind == "enum" then
+    if not ENUMS[field.of].names[written] then
+      fail_enum(path, field.of, written)
+    end
+  elseif field.kind == "moment" then
+    if not is_moment(written) then
+      fail(path, "must be a moment as in RFC 3339, such as 2026-01-31T12:00:00Z")
+    end
+  elseif not INT_LIMIT[field.kind] then
+    fail(path, "must be a " .. field.kind)
+  elseif not is_whole(written, field.kind) then
+    fail_whole(path, field.kind)
+  end
 end
 
 local Reader = {}
@@ -85,34 +179,17 @@ function Reader:word()
     self:broken()
   end
   local known = found == "true" or found == "false" or found == "null"
-  if not known and not found:find("^%-?%d+%.?%d*[eE]?[%+%-]?%d*$") then
+  local number = found:find("^%-?%d+%.?%d*[eE]?[%+%-]?%d*$") and not found:find("^%-?0%d")
+  if not known and not number then
     self:broken()
   end
   self.at = self.at + #found
   return found
 end
 
-local function is_whole(digits, kind)
-  local body = digits:match("^%-?(%d+)$")
-  local limit = INT_LIMIT[kind]
-  return body and (#body < #limit or (#body == #limit and body <= limit))
-end
-
 function Reader:scalar(field, path)
   if self:peek() == QUOTE then
-    local written = self:string()
-    if field.kind == "string" then
-      return
-    elseif field.kind == "enum" then
-      if not ENUMS[field.of][written] then
-        fail(path, "is not a name of " .. field.of)
-      end
-    elseif not INT_LIMIT[field.kind] then
-      fail(path, "must be a " .. field.kind)
-    elseif not is_whole(written, field.kind) then
-      fail(path, "must be a whole number that fits " .. field.kind)
-    end
-    return
+    return check_text(field, path, self:string())
   end
   local opening = self:peek()
   if opening == OPEN_OBJECT or opening == OPEN_LIST then
@@ -123,12 +200,14 @@ function Reader:scalar(field, path)
     return
   elseif INT_LIMIT[field.kind] then
     if not is_whole(word, field.kind) then
-      fail(path, "must be a whole number that fits " .. field.kind)
+      fail_whole(path, field.kind)
     end
+  elseif field.kind == "enum" then
+    fail(path, "must be a string, a name of " .. field.of .. ": " .. ENUMS[field.of].shown)
   elseif field.kind == "number" and word ~= "true" and word ~= "false" then
     return
   elseif field.kind ~= "boolean" or (word ~= "true" and word ~= "false") then
-    fail(path, "must be a " .. (field.kind == "enum" and "string" or field.kind))
+    fail(path, "must be a " .. (field.kind == "moment" and "string" or field.kind))
   end
 end
 
@@ -171,18 +250,25 @@ end
 
 function Reader:message(name, path, depth, in_path)
   local fields = MESSAGES[name]
-  local seen = {}
+  local seen, chosen = {}, {}
   self:object(function(key)
     local here = inner(path, shown(key))
     local field = fields[key]
     if in_path and in_path[key] then
       fail(here, "stands in the path already")
     elseif not field then
-      fail(here, "is not a field of " .. name)
+      fail_unknown(here, key, name)
     elseif seen[key] then
       fail(here, "stands twice")
     end
     seen[key] = true
+    if field.oneof and self:peek() ~= LETTER_N then
+      local other = chosen[field.oneof]
+      if other then
+        fail(here, "and " .. other .. " exclude each other: send one of them")
+      end
+      chosen[field.oneof] = key
+    end
     if not field.list then
       self:value(field, here, depth + 1)
     elseif self:peek() == OPEN_LIST then
@@ -226,7 +312,34 @@ function Reader:value(field, path, depth)
   end)
 end
 
+-- Well-formed UTF-8 of two, three and four bytes; overlong forms, surrogates and what lies beyond
+-- Unicode are not in it.
+local SEQUENCES = {
+  "^[\194-\223][\128-\191]",
+  "^\224[\160-\191][\128-\191]",
+  "^[\225-\236\238\239][\128-\191][\128-\191]",
+  "^\237[\128-\159][\128-\191]",
+  "^\240[\144-\191][\128-\191][\128-\191]",
+  "^[\241-\243][\128-\191][\128-\191][\128-\191]",
+  "^\244[\128-\143][\128-\191][\128-\191]",
+}
+
+local function check_utf8(text)
+  local at = find(text, "[\128-\255]")
+  while at do
+    local last
+    for _, sequence in ipairs(SEQUENCES) do
+      last = last or select(2, find(text, sequence, at))
+    end
+    if not last then
+      fail("body", "is not UTF-8: broken at byte " .. at)
+    end
+    at = find(text, "[\128-\255]", last + 1)
+  end
+end
+
 local function check_body(text, operation)
+  check_utf8(text)
   local reader = setmetatable({ text = text, at = 1 }, Reader)
   if reader:peek() == nil then
     return
@@ -237,6 +350,43 @@ local function check_body(text, operation)
   reader:message(operation.message, "", 1, operation.in_path)
   if reader:peek() ~= nil then
     reader:broken()
+  end
+end
+
+local function decoded(text)
+  return (text:gsub("%%(%x%x)", function(digits)
+    return string.char(tonumber(digits, 16))
+  end))
+end
+
+local function check_query(query, operation)
+  local seen = {}
+  for pair in query:gmatch("[^?&]+") do
+    local name, written = pair:match("^([^=]*)=?(.*)$")
+    name = decoded(name)
+    local here = shown(name)
+    local field = MESSAGES[operation.message][name]
+    if operation.in_path[name] then
+      fail(here, "stands in the path already")
+    elseif not field or field.kind == "message" or field.kind == "map" then
+      fail_unknown(here, name, operation.message)
+    elseif seen[name] and not field.list then
+      fail(here, "stands twice")
+    end
+    seen[name] = true
+    if field.kind == "boolean" then
+      if written ~= "true" and written ~= "false" then
+        fail(here, "must be true or false")
+      end
+    elseif field.kind ~= "number" then
+      check_text(field, here, decoded(written))
+    end
+  end
+end
+
+local function check_variables(operation, ...)
+  for number, name in ipairs(operation.variables) do
+    check_text(MESSAGES[operation.message][name], name, select(number, ...))
   end
 end
 
@@ -285,9 +435,19 @@ local function check(handle)
   end
   clean_headers(headers)
   local path, query = headers:get(":path"):match("^([^?]*)(.*)$")
+  if path:find("./$") and not path:find("^/v1/webhooks/") then
+    -- Most likely an id that was left out; the transcoder would list them all.
+    return 404
+  end
   local operation = operation_of(headers:get(":method"), path)
   if not operation then
     return
+  end
+  if #operation.variables > 0 then
+    check_variables(operation, path:match(operation.pattern))
+  end
+  if not operation.has_body then
+    return check_query(query, operation)
   end
   if query ~= "" then
     fail("query", "is not read here: fields stand in the body")
@@ -301,6 +461,9 @@ end
 function envoy_on_request(handle)
   local fine, problem = pcall(check, handle)
   if fine then
+    if problem then
+      handle:respond({ [":status"] = tostring(problem) }, "")
+    end
     return
   end
   if type(problem) ~= "table" then

@@ -1,4 +1,4 @@
-"""The Lua filter that refuses JSON with unknown fields or wrong types, and names the field.
+"""The Lua filter that refuses unknown fields and wrong types, in JSON and in queries.
 
 Envoy's transcoder passes over unknown fields and has no option against it, and its messages about
 wrong types quote the value. The filter knows the contract through tables that are made here.
@@ -23,6 +23,9 @@ _KINDS = {
     _Field.TYPE_DOUBLE: "number",
 }
 
+# Longer enumerations are shown by their first few names.
+_NAMES_SHOWN = 10
+
 
 def source(image: descriptor_pb2.FileDescriptorSet) -> str:
     """Return the filter's Lua text for the contract in `image`."""
@@ -35,7 +38,7 @@ def source(image: descriptor_pb2.FileDescriptorSet) -> str:
         for service in file.service:
             for method in service.method:
                 operations += _operations(method)
-                if method.options.Extensions[annotations_pb2.http].body == "*":
+                if _is_checked(method.options.Extensions[annotations_pb2.http]):
                     _reach(_short(method.input_type), messages, reached)
     lines = ["local OPERATIONS = {", *operations, "}", "local MESSAGES = {"]
     used_enums: set[str] = set()
@@ -49,31 +52,47 @@ def source(image: descriptor_pb2.FileDescriptorSet) -> str:
         lines.append("  },")
     lines += ["}", "local ENUMS = {"]
     for name in sorted(used_enums):
-        values = ", ".join(f"{value.name} = true" for value in enums[name].value)
-        lines.append(f"  {name} = {{ {values} }},")
+        names = [value.name for value in enums[name].value]
+        values = ", ".join(f"{one} = true" for one in names)
+        lines.append(f'  {name} = {{ names = {{ {values} }}, shown = "{_shown(names)}" }},')
     lines += ["}", ""]
     script = files("turnout.edge").joinpath("strict_json.lua").read_text(encoding="utf-8")
     return "\n".join(lines) + script
 
 
 def _operations(method: descriptor_pb2.MethodDescriptorProto) -> list[str]:
-    """Return the Lua table of each HTTP rule whose body is the whole request."""
+    """Return the Lua table of each HTTP rule."""
     rule = method.options.Extensions[annotations_pb2.http]
     found = []
     for binding in (rule, *rule.additional_bindings):
-        if binding.body != "*":
+        if not _is_checked(binding):
             continue
         verb = str(binding.WhichOneof("pattern"))
         path = str(getattr(binding, verb))
         variables = re.findall(r"{(\w+)}", path)
         # Lua's patterns escape with %, and have no other special character in our paths.
-        pattern = re.sub(r"{\w+}", "[^/]+", re.sub(r"[.\-+]", r"%\g<0>", path))
+        pattern = re.sub(r"{\w+}", "([^/]+)", re.sub(r"[.\-+]", r"%\g<0>", path))
         in_path = ", ".join(f"{name} = true" for name in variables)
+        in_order = ", ".join(f'"{name}"' for name in variables)
         found.append(
             f'  {{ verb = "{verb.upper()}", pattern = "^{pattern}$", '
-            f'message = "{_short(method.input_type)}", in_path = {{ {in_path} }} }},'
+            f'message = "{_short(method.input_type)}", in_path = {{ {in_path} }}, '
+            f"variables = {{ {in_order} }}, has_body = {str(bool(binding.body)).lower()} }},"
         )
     return found
+
+
+def _is_checked(rule: annotations_pb2.http_pb2.HttpRule) -> bool:
+    """Whether the whole request stands in path and query or in the body, and not in raw bytes."""
+    return rule.body in ("", "*") and rule.WhichOneof("pattern") is not None
+
+
+def _shown(names: list[str]) -> str:
+    """Return the names that a caller may mean, without the zero that says nothing."""
+    said = names[1:]
+    if len(said) <= _NAMES_SHOWN:
+        return ", ".join(said)
+    return ", ".join(said[:4]) + " and so on, see /openapi.yaml"
 
 
 def _reach(
@@ -93,7 +112,7 @@ def _field(message: descriptor_pb2.DescriptorProto, field: _Field) -> str:
         if nested.name == short and nested.options.map_entry:
             return f'{{ kind = "map", value = {{ kind = "{_KINDS[nested.field[1].type]}" }} }}'
     if field.type_name == ".google.protobuf.Timestamp":
-        kind = 'kind = "string"'
+        kind = 'kind = "moment"'
     elif field.type_name == ".google.protobuf.ListValue":
         kind = 'kind = "texts"'
     elif field.type == _Field.TYPE_MESSAGE:
@@ -103,7 +122,10 @@ def _field(message: descriptor_pb2.DescriptorProto, field: _Field) -> str:
     else:
         kind = f'kind = "{_KINDS[field.type]}"'
     many = ", list = true" if field.label == _Field.LABEL_REPEATED else ""
-    return f"{{ {kind}{many} }}"
+    choice = ""
+    if field.HasField("oneof_index") and not field.proto3_optional:
+        choice = f', oneof = "{message.oneof_decl[field.oneof_index].name}"'
+    return f"{{ {kind}{many}{choice} }}"
 
 
 def _short(full_name: str) -> str:
