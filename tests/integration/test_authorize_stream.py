@@ -186,7 +186,9 @@ async def test_every_message_has_one_answer_of_its_own_in_any_order(rig: Rig, se
             rig.stand_in.holds[key] = asyncio.Event()
             messages += [(key, message(key))] * random.choice((1, 1, 1, 2))
         elif kind == "FIELD_REQUIRED":
-            bare = v1.AuthorizePaymentRequest(merchant_reference=key)
+            bare = v1.AuthorizePaymentRequest(
+                merchant_reference=key, amount_minor=1, currency="EUR"
+            )
             messages.append((key, message(key, request=bare)))
         else:
             messages.append((key, message(key) + b"\xf8\x07\x01"))
@@ -267,6 +269,7 @@ async def test_a_defect_is_logged(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> 
 
 NOT_UTF8 = v1.AuthorizePaymentRequest(merchant_reference="##").SerializeToString()
 NOT_UTF8 = NOT_UTF8.replace(b"##", b"\xff\xfe")
+NO_METHOD = v1.AuthorizePaymentRequest(merchant_reference="r", amount_minor=1, currency="EUR")
 LARGE = Server().max_message_bytes
 
 
@@ -276,7 +279,7 @@ LARGE = Server().max_message_bytes
         (message("", request=request()), "", "IDEMPOTENCY_KEY_REQUIRED", "idempotency_key"),
         (message("a b"), "a b", "IDEMPOTENCY_KEY_MALFORMED", "idempotency_key"),
         (message("k" * 256), "k" * 256, "IDEMPOTENCY_KEY_MALFORMED", "idempotency_key"),
-        (b"\x0a\x01k", "k", "FIELD_REQUIRED", "payment_method"),
+        (message("k", request=NO_METHOD), "k", "FIELD_REQUIRED", "payment_method"),
         (b"", "", "IDEMPOTENCY_KEY_REQUIRED", "idempotency_key"),
         (b"\xff", "", "MALFORMED_MESSAGE", "request"),
         (b"\x0a\x01k\x12\x7f", "k", "MALFORMED_MESSAGE", "request"),

@@ -119,6 +119,14 @@ async def test_a_book_that_nobody_knows_is_refused(rig: Rig, rpc: str) -> None:
     assert refused.fields == [("books", "UNKNOWN_ENUM_VALUE")]
 
 
+@pytest.mark.parametrize("rpc", ["GetBalances", "ListEntries"])
+async def test_a_currency_that_none_can_have_is_refused(rig: Rig, rpc: str) -> None:
+    kind = v1.GetBalancesRequest if rpc == "GetBalances" else v1.ListEntriesRequest
+    asked = kind(currency="eur").SerializeToString()
+    refused = await rig.refused(f"LedgerService/{rpc}", asked, AUTH)
+    assert refused.fields == [("currency", "UNKNOWN_CURRENCY")]
+
+
 OPERATORS = ("ListReviews", "ResolveReview", "ListSetAsideWebhooks")
 
 

@@ -123,6 +123,14 @@ UNHEARD_OF: Any = 99
             "status",
             "TOO_MANY_VALUES",
         ),
+        (v1.ListPaymentsRequest(currency="eur"), "currency", "UNKNOWN_CURRENCY"),
+        (
+            v1.ListPaymentsRequest(
+                created_after=Timestamp(seconds=2), created_before=Timestamp(seconds=2)
+            ),
+            "created_after",
+            "TIME_RANGE_EMPTY",
+        ),
     ],
 )
 async def test_bad_filters_name_their_field(
@@ -132,6 +140,22 @@ async def test_bad_filters_name_their_field(
     told = await refused(stub.ListPayments(request_, metadata=(AUTH,)))
     assert told.fields == [(field, reason)]
     assert rig.stand_in.asked == []
+
+
+async def test_a_type_that_no_event_has_is_refused(rig: Rig) -> None:
+    """It would give an empty list, or a stream that waits for ever."""
+    stub = v1.EventServiceStub(rig.channel)
+    types = ["payment.*", "payment.captures"]
+    listed = await refused(stub.ListEvents(v1.ListEventsRequest(types=types), metadata=(AUTH,)))
+    streamed = await refused(
+        stub.StreamEvents(v1.StreamEventsRequest(types=types), metadata=(AUTH,)).read()
+    )
+    for told in (listed, streamed):
+        assert told.fields == [("types[1]", "UNKNOWN_EVENT_TYPE")]
+        assert "did you mean payment.captured?" in told.message
+    assert rig.stand_in.asked == []
+    every = [kind.value for kind in EventType]
+    await stub.ListEvents(v1.ListEventsRequest(types=[*every, "refund.*"]), metadata=(AUTH,))
 
 
 async def test_a_token_with_other_filters_is_refused(rig: Rig) -> None:

@@ -12,6 +12,7 @@ from turnout.domain.money import (
     EXPONENTS,
     MAX_AMOUNT_MINOR,
     amount_error,
+    currency_error,
     exponent,
     format_money,
 )
@@ -42,6 +43,11 @@ def test_what_is_no_currency_is_refused_with_its_field(currency: str) -> None:
         exponent(currency)
     assert caught.value.fields[0].reason == "UNKNOWN_CURRENCY"
     assert len(str(caught.value)) < 200
+
+
+def test_a_currency_in_small_letters_is_told_the_right_ones() -> None:
+    assert currency_error("eur", "currency").description.endswith('; did you mean "EUR"?')
+    assert currency_error("", "currency").description.endswith('for example "EUR"')
 
 
 @pytest.mark.parametrize(

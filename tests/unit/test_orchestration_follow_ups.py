@@ -202,6 +202,16 @@ async def test_refunds_never_exceed_what_is_captured(rig: Rig) -> None:
     assert settled.status == "succeeded"
 
 
+async def test_who_asks_at_the_wrong_time_is_told_what_to_do(rig: Rig) -> None:
+    payment_id = (await rig.authorize()).payment_id
+    with pytest.raises(StateConflict, match="capture it first, or release"):
+        await refund(rig, payment_id)
+    await capture(rig, payment_id)
+    await refund(rig, payment_id)
+    with pytest.raises(InvalidRequest, match=r"all that could be refunded .* is, or is under way"):
+        await refund(rig, payment_id, "r2")
+
+
 async def test_refund_pending_then_failed_can_be_asked_for_again(rig: Rig) -> None:
     payment = await rig.authorize(capture_method=AUTO)
     rig.provider.follow = [pending()]

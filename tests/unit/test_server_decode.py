@@ -234,10 +234,26 @@ def test_captures_cancels_and_refunds_arrive() -> None:
     assert (token.source, token.customer_reference) == (CARD_INPUT, "cus-1")
 
 
+def test_an_empty_request_is_told_all_that_is_missing() -> None:
+    with pytest.raises(InvalidRequest) as error:
+        decode.authorize(v1.AuthorizePaymentRequest())
+    assert [(one.field, one.reason) for one in error.value.fields] == [
+        ("payment_method", "FIELD_REQUIRED"),
+        ("merchant_reference", "FIELD_REQUIRED"),
+        ("amount_minor", "FIELD_REQUIRED"),
+        ("currency", "FIELD_REQUIRED"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("read", "request_", "field", "reason"),
     [
-        (decode.authorize, v1.AuthorizePaymentRequest(), "payment_method", "FIELD_REQUIRED"),
+        (
+            decode.authorize,
+            v1.AuthorizePaymentRequest(merchant_reference="r", amount_minor=1, currency="EUR"),
+            "payment_method",
+            "FIELD_REQUIRED",
+        ),
         (
             decode.create,
             v1.CreatePaymentRequest(payment_method=v1.PaymentMethod()),

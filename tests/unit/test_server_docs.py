@@ -1,4 +1,4 @@
-"""docs/api/errors.md names every reason that the code can give, and none that it cannot."""
+"""docs/api names every reason and every type of event that there is, and no other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+from turnout.domain.events import EventType
 from turnout.server import errors
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,3 +57,9 @@ def test_the_statuses_in_the_reasons_tables_exist() -> None:
     for line in DOCUMENT.read_text().splitlines():
         if line.startswith("| `"):
             assert line.split("|")[2].strip() in statuses, line
+
+
+def test_every_type_of_event_is_documented() -> None:
+    text = DOCUMENT.with_name("events.md").read_text()
+    rows = re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", text, re.MULTILINE)
+    assert rows == [one.value for one in EventType]

@@ -145,3 +145,27 @@ def test_a_new_subclass_takes_its_parent_s_code() -> None:
         pass
 
     assert errors.refusal(Special("R", "m"), REQUEST_ID).code is grpc.StatusCode.NOT_FOUND
+
+
+PAN = "4242424242424242"
+GROUPED = "4242 4242 4242 4242"
+KEY = "sk_test_0123456789abcdef"
+
+
+@pytest.mark.parametrize("secret", [PAN, GROUPED, KEY])
+def test_what_was_sent_at_the_wrong_place_is_not_repeated(secret: str) -> None:
+    """An id that is none is quoted, and people paste card numbers and keys anywhere."""
+    for error in (
+        domain.NotFound("R", f"there is no payment {secret!r} for this key"),
+        domain.NotFound("R", "x" * 380 + " " + secret, metadata={"why": secret}),
+        domain.InvalidRequest([FieldError("profile_id", "R", f"there is no profile {secret!r}")]),
+    ):
+        told = errors.refusal(error, REQUEST_ID)
+        for text in (told.message, told.details.decode("utf-8", "replace")):
+            assert secret not in text
+            assert secret[:12] not in text
+
+
+def test_ids_of_ours_are_repeated() -> None:
+    id_ = "pay_01234567890123456789012345678901"
+    assert id_ in errors.refusal(domain.NotFound("R", f"there is no {id_!r}"), REQUEST_ID).message

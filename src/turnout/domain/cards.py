@@ -242,7 +242,7 @@ def card_errors(card: CardDetails, year: int, month: int, field_name: str) -> li
             FieldError(
                 f"{field_name}.expiry_year",
                 "EXPIRY_YEAR_INVALID",
-                "a year has four digits, for example 2030",
+                f"a year has four digits, for example 2030, and is {year + 50} at most",
             )
         )
     elif (card.expiry_year, card.expiry_month) < (year, month):

@@ -48,12 +48,14 @@ def exponent(currency: str) -> int:
 
 def currency_error(currency: str, field: str) -> FieldError:
     """What to tell a caller whose currency is not known."""
-    shown = currency[:8]
+    shown, capital = currency[:8], currency.upper()
+    meant = capital if capital in EXPONENTS else "EUR"
+    hint = "did you mean" if meant == capital else "send three capital letters, for example"
+    end = "?" if meant == capital else ""
     return FieldError(
         field,
         "UNKNOWN_CURRENCY",
-        f"{shown!r} is not an active ISO 4217 currency code; send three capital letters, "
-        'for example "EUR"',
+        f'{shown!r} is not an active ISO 4217 currency code; {hint} "{meant}"{end}',
     )
 
 
@@ -61,7 +63,10 @@ def amount_error(amount_minor: int, field: str) -> FieldError | None:
     """What is wrong with an amount that must be positive, or None."""
     if amount_minor <= 0:
         return FieldError(
-            field, "AMOUNT_NOT_POSITIVE", f"{amount_minor} is not a positive count of minor units"
+            field,
+            "AMOUNT_NOT_POSITIVE",
+            f"{amount_minor} is not a positive count of minor units; 10.99 EUR, for example, "
+            "is 1099",
         )
     if amount_minor > MAX_AMOUNT_MINOR:
         return FieldError(

@@ -419,22 +419,21 @@ def _refund_amount(payment: Payment, command: RefundCommand) -> int:
 def _too_much(what: str, amount_minor: int, most_minor: int, payment: Payment) -> InvalidRequest:
     asked = format_money(amount_minor, payment.currency)
     most = format_money(most_minor, payment.currency)
-    return InvalidRequest(
-        [
-            FieldError(
-                "amount_minor",
-                "AMOUNT_TOO_LARGE",
-                f"{asked} cannot be {what}: at most {most} of this payment can still be",
-            )
-        ]
-    )
+    text = f"{asked} cannot be {what}: at most {most} of this payment can still be"
+    if most_minor == 0:
+        text = f"all that could be {what} of this payment is, or is under way"
+    return InvalidRequest([FieldError("amount_minor", "AMOUNT_TOO_LARGE", text)])
 
 
 def _state_conflict(payment: Payment, what: str) -> StateConflict:
     advice = {
         _Status.SUCCEEDED: "it is captured; give money back with CreateRefund",
         _Status.PROCESSING: "its outcome is not known yet; wait for it, or ask with SyncPayment",
-    }.get(payment.status, f"it is {payment.status}")
+        _Status.REQUIRES_CAPTURE: "capture it first, or release the money with CancelPayment",
+        _Status.REQUIRES_ACTION: "it waits for the payer, see next_action",
+        _Status.REQUIRES_CONFIRMATION: "confirm it first, with ConfirmPayment",
+        _Status.REQUIRES_PAYMENT_METHOD: "it needs a payment method first, with ConfirmPayment",
+    }.get(payment.status, f"it is {payment.status}, which is final")
     return StateConflict(
         "PAYMENT_STATE",
         f"{payment.payment_id} cannot be {what}: {advice}",

@@ -234,7 +234,8 @@ class Payments:
             if payment.status not in _CONFIRMABLE:
                 raise StateConflict(
                     "PAYMENT_STATE",
-                    f"{payment.payment_id} cannot be confirmed: it is {payment.status}",
+                    f"{payment.payment_id} cannot be confirmed: it is {payment.status}, and only "
+                    "what waits for a payment method or for confirmation can be",
                     metadata={"status": payment.status.value},
                 )
             profile = self._profile(run, payment.profile_id)

@@ -40,7 +40,9 @@ _ASK_FOR_PAYMENT = v1.AuthorizePaymentRequest | v1.CreatePaymentRequest
 def authorize(request: v1.AuthorizePaymentRequest) -> PaymentCommand:
     """AuthorizePayment; unlike CreatePayment it cannot do without a method."""
     if not request.HasField("payment_method"):
-        raise required("payment_method")
+        # Whoever left this out may have left all out, and is told of it at once.
+        others = ("merchant_reference", "amount_minor", "currency")
+        raise required("payment_method", *(one for one in others if not getattr(request, one)))
     return _payment(request, request.payment_method)
 
 
@@ -115,9 +117,9 @@ def token(request: v1.CreateTokenRequest) -> TokenCommand:
     )
 
 
-def required(field: str) -> InvalidRequest:
-    """What to raise where a field that the call cannot do without is absent."""
-    return InvalidRequest([FieldError(field, "FIELD_REQUIRED", "must be given")])
+def required(*fields: str) -> InvalidRequest:
+    """What to raise where fields that the call cannot do without are absent."""
+    return InvalidRequest([FieldError(one, "FIELD_REQUIRED", "must be given") for one in fields])
 
 
 def named(identifier: str, field: str) -> str:

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from turnout.domain import errors as domain
 from turnout.ports import StoreUnavailable, WebhookRejected
+from turnout.telemetry import scrub
 
 DOMAIN: Final = "turnout"
 DETAILS_HEADER: Final = "grpc-status-details-bin"
@@ -28,6 +29,9 @@ _LONGEST_NAME = 64
 _LONGEST_FIELD = 100
 _LONGEST_TEXT = 240
 _LONGEST_MESSAGE = 400
+# An id that is none may be a card number at the wrong place, so what quotes one is searched; and
+# cut before, because a caller may send a great deal.
+_LONGEST_SEARCHED = 4_096
 _STORE_RETRY_MS = 1_000
 
 
@@ -112,11 +116,11 @@ def _build(
     code: grpc.StatusCode, error: domain.TurnoutError, request_id: str, *, defect: bool = False
 ) -> Refusal:
     number, _ = code.value
-    message = error.message[:_LONGEST_MESSAGE]
+    message = _told(error.message, _LONGEST_MESSAGE)
     status = status_pb2.Status(code=number, message=message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     for name, value in list(error.metadata.items())[:_MOST_FACTS]:
-        info.metadata[name[:_LONGEST_NAME]] = value[:_LONGEST_TEXT]
+        info.metadata[name[:_LONGEST_NAME]] = _told(value, _LONGEST_TEXT)
     status.details.add().Pack(info)
     if isinstance(error, domain.InvalidRequest):
         status.details.add().Pack(_bad_request(error))
@@ -134,6 +138,10 @@ def _bad_request(error: domain.InvalidRequest) -> error_details_pb2.BadRequest:
         bad.field_violations.add(
             field=one.field[:_LONGEST_FIELD],
             reason=one.reason,
-            description=one.description[:_LONGEST_TEXT],
+            description=_told(one.description, _LONGEST_TEXT),
         )
     return bad
+
+
+def _told(text: str, limit: int) -> str:
+    return scrub(text[:_LONGEST_SEARCHED])[:limit]

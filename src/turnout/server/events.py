@@ -8,14 +8,15 @@ caller then resumes with the cursor of the last event that it has handled.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import difflib
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 import grpc
 
 from turnout import v1
 from turnout.domain.errors import FieldError, InvalidRequest
-from turnout.domain.events import Event
+from turnout.domain.events import Event, EventType
 from turnout.orchestration.commands import Caller
 from turnout.ports import EventFilter
 from turnout.server import headers, pages
@@ -26,6 +27,10 @@ from turnout.server.services import Events
 SERVICE = "turnout.v1.EventService"
 _LONGEST_CURSOR: Final = 19
 _LAST_CURSOR: Final = 2**63 - 1
+_FAMILIES: Final = {f"{one.partition('.')[0]}.*" for one in EventType}
+_WHOLE: Final = f"({' and '.join(sorted(_FAMILIES))} take whole families)"
+_LONGEST_TYPE: Final = 64
+_TYPES: Final = {one.value for one in EventType} | _FAMILIES
 
 
 class EventFace:
@@ -40,12 +45,12 @@ class EventFace:
 
     async def _list(self, caller: Caller, request: v1.ListEventsRequest) -> bytes:
         size, token = pages.page_size(request), request.page_token
-        pages.check_count(len(request.types), "types")
+        begin_ns, end_ns = pages.created_between(request)
         want = EventFilter(
-            types=list(request.types),
+            types=_types(request.types),
             payment_id=request.payment_id,
-            created_from_ns=pages.time_ns(request, "created_after"),
-            created_to_ns=pages.time_ns(request, "created_before"),
+            created_from_ns=begin_ns,
+            created_to_ns=end_ns,
             limit=size + 1,
         )
         of_list = pages.list_hash(request, caller)
@@ -98,10 +103,25 @@ class StreamEvents(Stream):
                 await stream.aclose()
 
 
+def _types(asked: Sequence[str]) -> list[str]:
+    """The filter's types.
+
+    Raises:
+        InvalidRequest: too many, or one that no event has, which would wait for ever unsaid.
+    """
+    pages.check_count(len(asked), "types")
+    for at, one in enumerate(asked):
+        if one not in _TYPES:
+            close = difflib.get_close_matches(one[:_LONGEST_TYPE], _TYPES, 1)
+            hint = f"did you mean {close[0]}?" if close else "docs/api/events.md names them all"
+            text = f"is no type of an event; {hint} {_WHOLE}"
+            raise InvalidRequest([FieldError(f"types[{at}]", "UNKNOWN_EVENT_TYPE", text)])
+    return list(asked)
+
+
 def _want(request: v1.StreamEventsRequest) -> EventFilter:
-    pages.check_count(len(request.types), "types")
     return EventFilter(
-        types=list(request.types),
+        types=_types(request.types),
         payment_id=request.payment_id,
         after=_read_cursor(request.cursor),
     )

@@ -31,7 +31,7 @@ class LedgerFace:
         size, token = pages.page_size(request), request.page_token
         want = BalanceFilter(
             account_id=request.account_id,
-            currency=request.currency,
+            currency=pages.currency(request.currency),
             books=_books(request),
         )
         of_list = pages.list_hash(request, caller)
@@ -65,17 +65,18 @@ class LedgerFace:
 
 def _filter(request: v1.ListEntriesRequest) -> LedgerFilter:
     pages.check_count(len(request.kinds), "kinds")
+    begin_ns, end_ns = pages.created_between(request)
     return LedgerFilter(
         payment_id=request.payment_id,
         account_id=request.account_id,
-        currency=request.currency,
+        currency=pages.currency(request.currency),
         books=_books(request),
         kinds=[
             decode.word(enums.LEDGER_KIND_WORD, one, "kinds", "LedgerEntryKind")
             for one in request.kinds
         ],
-        created_from_ns=pages.time_ns(request, "created_after"),
-        created_to_ns=pages.time_ns(request, "created_before"),
+        created_from_ns=begin_ns,
+        created_to_ns=end_ns,
     )
 
 

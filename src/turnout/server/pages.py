@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from turnout.domain.errors import FieldError, InvalidRequest
+from turnout.domain.money import EXPONENTS, currency_error
 from turnout.orchestration.commands import Caller
 
 DEFAULT_PAGE_SIZE: Final = 20
@@ -137,6 +138,30 @@ def time_ns(request: Message, field: str) -> int:
             ]
         )
     return max(stamp.seconds * _SECOND_NS + stamp.nanos, 1)
+
+
+def created_between(request: Message) -> tuple[int, int]:
+    """The first moment of a list and the one after its last, each 0 where it has none.
+
+    Raises:
+        InvalidRequest: one is not a moment that the record can hold, or nothing lies between.
+    """
+    begin_ns, end_ns = time_ns(request, "created_after"), time_ns(request, "created_before")
+    if end_ns and begin_ns >= end_ns:
+        text = "must be before created_before"
+        raise InvalidRequest([FieldError("created_after", "TIME_RANGE_EMPTY", text)])
+    return begin_ns, end_ns
+
+
+def currency(given: str) -> str:
+    """A filter's currency, empty where there is none.
+
+    Raises:
+        InvalidRequest: nothing can be in it, so the list would be empty without saying why.
+    """
+    if given and given not in EXPONENTS:
+        raise InvalidRequest([currency_error(given, "currency")])
+    return given
 
 
 def check_count(count: int, field: str) -> None:

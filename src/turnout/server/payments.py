@@ -91,6 +91,7 @@ class PaymentFace:
 
 def _filter(request: v1.ListPaymentsRequest) -> PaymentFilter:
     pages.check_count(len(request.status), "status")
+    begin_ns, end_ns = pages.created_between(request)
     return PaymentFilter(
         statuses=[
             decode.word(enums.PAYMENT_STATUS_WORD, number, "status", "PaymentStatus")
@@ -98,9 +99,9 @@ def _filter(request: v1.ListPaymentsRequest) -> PaymentFilter:
         ],
         merchant_reference=request.merchant_reference,
         customer_reference=request.customer_reference,
-        currency=request.currency,
-        created_from_ns=pages.time_ns(request, "created_after"),
-        created_to_ns=pages.time_ns(request, "created_before"),
+        currency=pages.currency(request.currency),
+        created_from_ns=begin_ns,
+        created_to_ns=end_ns,
     )
 
 

@@ -55,6 +55,7 @@ class RefundFace:
 
 def _filter(request: v1.ListRefundsRequest) -> RefundFilter:
     pages.check_count(len(request.status), "status")
+    begin_ns, end_ns = pages.created_between(request)
     return RefundFilter(
         payment_id=request.payment_id,
         states=[
@@ -63,6 +64,6 @@ def _filter(request: v1.ListRefundsRequest) -> RefundFilter:
             for state in decode.word(enums.REFUND_STATES, number, "status", "RefundStatus")
         ],
         merchant_reference=request.merchant_reference,
-        created_from_ns=pages.time_ns(request, "created_after"),
-        created_to_ns=pages.time_ns(request, "created_before"),
+        created_from_ns=begin_ns,
+        created_to_ns=end_ns,
     )
