@@ -30,6 +30,7 @@ from turnout.domain.payment import (
     STARTS,
     TRANSITIONS,
     Address,
+    DecisionSummary,
     MethodView,
     Payment,
     PaymentStatus,
@@ -78,8 +79,9 @@ async def test_details_that_stand_are_neither_written_nor_lost(store: Store) -> 
     one = authorization(1)
     await store.commit(one.begin)
     one.payment.details.description = "not what the merchant said"
-    method = one.payment.method
+    method, decision = one.payment.method, one.payment.decision
     one.payment.method = MethodView("card", "tok_other")
+    one.payment.decision = DecisionSummary("dec_other", "acc", [], [], "", 0, 0)
     settlement = one.settle()
     settlement.details_stand = True
     await store.commit(settlement)
@@ -89,6 +91,7 @@ async def test_details_that_stand_are_neither_written_nor_lost(store: Store) -> 
     assert found.details == replace(one.payment.details, description=found.details.description)
     assert found.details.description != "not what the merchant said"
     assert method is not None and found.method == method
+    assert decision is not None and found.decision == decision
 
 
 async def test_a_confirmation_brings_another_method(store: Store) -> None:

@@ -114,6 +114,9 @@ async def test_without_advice_a_mastercard_gets_one_cascade(tmp_path: Path) -> N
     assert "At most 3 attempts, in the order acc_a, acc_b, acc_c" in payment.decision.reasons[-2]
     assert "2 where a decline brings no advice code" in payment.decision.reasons[-2]
     assert payment.decision.reasons[-1].startswith("No further attempt: the declines brought no")
+    stored = await rig.store.get_payment(payment.payment_id)
+    assert stored is not None and stored.decision is not None
+    assert stored.decision.reasons == payment.decision.reasons
     by_merchant = PaymentDetails(initiator=Initiator.MERCHANT)
     assert attempts(await pay(rig, "k2", MASTERCARD, details=by_merchant)) == 1
 

@@ -283,6 +283,7 @@ class Cascade:
             way.payment.decision.reasons.append(
                 f"No further attempt: {forbidden.told} ({forbidden.rule})."
             )
+            run.noted = True
         return forbidden is None
 
     def _take(

@@ -41,6 +41,7 @@ class Run:
         encode_present: encodes the resource as it stands, once there is one to show.
         late: the caller's time is up.
         begun_ns: monotonic time at which it began.
+        noted: something was added to the payment's decision since it was written down.
         provider_ns: how much of its time providers took.
         taken_by: the payment that has the merchant's reference already; empty where none has.
         payment: the payment that the call is about as it stood with the key; None where there is
@@ -63,6 +64,7 @@ class Run:
         "fingerprint",
         "key",
         "late",
+        "noted",
         "payment",
         "provider_ns",
         "taken_by",
@@ -78,6 +80,7 @@ class Run:
         self.answered = False
         self.claimed = False
         self.late = False
+        self.noted = False
         self.encode_present: Callable[[], bytes] | None = None
         self._store = store
         self._clock = clock

@@ -225,8 +225,9 @@ class Parts:
         """
         unit = change.unit(self.encoder)
         unit.webhook_done = webhook_id
-        # Outcomes do not touch what the merchant said, nor how is paid; only a confirmation does.
-        unit.details_stand = True
+        # Outcomes do not touch what the merchant said, nor how is paid and why there; only a
+        # confirmation does, and what a cascade notes at its end.
+        unit.details_stand = run is None or not run.noted
         answer = run.take_answer(unit) if run is not None else None
         wait_s = _RETRY_FIRST_S
         while True:

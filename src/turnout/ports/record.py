@@ -125,8 +125,8 @@ class UnitOfWork:
         count: an attempt to be counted for the schemes; AttemptRefused where it may not be.
         declined: counted attempts of which it is now known that they were declined.
         uncounted: attempts that were approved or never left, so that they count no more.
-        details_stand: the payment's details and method are those in the record, so they need
-            not be compared and written again.
+        details_stand: the payment's details, method and decision are those in the record, so
+            they need not be compared and written again.
     """
 
     claim: Claim | None = None

@@ -199,6 +199,7 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
             standing = self._payments.get(payment.payment_id)
             if unit.details_stand and standing is not None:
                 payment.details, payment.method = standing.details, standing.method
+                payment.decision = standing.decision
             self._payments[payment.payment_id] = payment
             if payment.status in CAPTURABLE:
                 self._capturable.add(payment.payment_id)

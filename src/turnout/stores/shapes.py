@@ -5,8 +5,9 @@ domain; so a small function is built for each type when a store is imported, and
 added to the domain is copied and read back without a change here.
 
 The encoding is orjson's own of a dataclass (an object by field name, enums by value), except that
-bytes are hexadecimal. Dataclasses are handed to orjson as dicts and tuples all the same: it reads
-a dataclass with slots some four times slower than `plainer`'s functions and the dict together.
+bytes are hexadecimal and that fields as empty as by default are left out. Dataclasses are handed
+to orjson as dicts and tuples all the same: it reads a dataclass with slots some four times slower
+than `plainer`'s functions and the dict together.
 """
 
 from __future__ import annotations
@@ -155,38 +156,49 @@ def _made(kind: type, texts: dict[str, str], scope: dict[str, Any]) -> list[str]
     return [" c = new(kind)", *sets, " return c"]
 
 
+def _required(one: Field[Any]) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
+
+
+def _read_field(one: Field[Any], hint: Any, scope: dict[str, Any]) -> str:
+    """The expression that reads a field of `d`, a decoded JSON object."""
+    text, value = _read(hint, "v", scope), f"d[{one.name!r}]"
+    if one.default_factory is not MISSING:
+        # None stands for one that is made anew: records share nothing that can change.
+        return f"{_empty(one, scope)} if (v := {value}) is None else {text or 'v'}"
+    return value if text is None else f"None if (v := {value}) is None else {text}"
+
+
 def reader(kind: type) -> Callable[[dict[str, Any]], Any]:
     """A function that makes a `kind` of its decoded JSON object.
 
-    Fields that are missing in the record of an older version get their defaults; keys that are no
-    fields are refused, and so is a record without what has no default.
+    Fields that are missing get their defaults: those that `plainer` leaves out, and those that an
+    older version did not know. Keys that are no fields are refused, and so is a record without
+    what has no default.
 
     Args:
         kind: a dataclass.
     """
     hints = type_hints(kind)
-    names = {one.name for one in fields(kind)}
     defaults = {
-        one.name: one.default if one.default_factory is MISSING else one.default_factory()
+        one.name: one.default if one.default_factory is MISSING else None
         for one in fields(kind)
-        if one.default is not MISSING or one.default_factory is not MISSING
+        if not _required(one)
     }
-    encoded = orjson.dumps(defaults, bytes.hex)
 
-    def complete(document: dict[str, Any]) -> dict[str, Any]:
-        whole: dict[str, Any] = {**orjson.loads(encoded), **document}
-        if whole.keys() != names:
-            raise TypeError(f"not the fields of {kind.__name__}: {sorted(document)}")
-        return whole
+    def refuse(document: dict[str, Any]) -> None:
+        raise TypeError(f"not the fields of {kind.__name__}: {sorted(document)}")
 
-    scope: dict[str, Any] = {"complete": complete}
-    texts = {}
-    for one in fields(kind):
-        text = _read(hints[one.name], "v", scope)
-        value = f"d[{one.name!r}]"
-        texts[one.name] = value if text is None else f"None if (v := {value}) is None else {text}"
+    empty = orjson.loads(orjson.dumps(defaults, bytes.hex))
+    scope: dict[str, Any] = {"empty": empty, "refuse": refuse}
+    texts = {one.name: _read_field(one, hints[one.name], scope) for one in fields(kind)}
     # As many keys as fields, and each field's: so there is no other.
-    lines = ["def read(d):", f" if len(d) != {len(texts)}: d = complete(d)"]
+    lines = [
+        "def read(d):",
+        f" if len(d) != {len(texts)}:",
+        "  d = {**empty, **d}",
+        f"  if len(d) != {len(texts)}: refuse(d)",
+    ]
     exec("\n".join([*lines, *_made(kind, texts, scope)]), scope)
     made: Callable[[dict[str, Any]], Any] = scope["read"]
     return made
@@ -221,19 +233,33 @@ def _cell(hint: Any, value: str, scope: dict[str, Any]) -> str:
     return text if inner is hint else f"None if {value} is None else {text}"
 
 
+def _there(one: Field[Any], hint: Any) -> str:
+    """The condition on which a field, as `x`, has to be written; empty where it always has."""
+    if hint is not _without_none(hint):
+        return "x is not None" if one.default is None else ""
+    default = one.default if one.default_factory is MISSING else one.default_factory()
+    return "" if _required(one) or default else "x"
+
+
 def plainer(kind: type) -> Callable[[Any], dict[str, Any]]:
     """A function that makes a dict of a `kind`, and of all dataclasses in it.
+
+    Fields that are as empty as by default are left out, for they are half of what merchants say
+    of a payment; `reader` puts them back.
 
     Args:
         kind: a dataclass.
     """
-    names = [one.name for one in fields(kind)]
     scope: dict[str, Any] = {}
     hints = type_hints(kind)
-    parts = [
-        f"{name!r}: {_plain(hints[name], f'v.{name}', scope) or f'v.{name}'}" for name in names
-    ]
-    made: Callable[[Any], dict[str, Any]] = eval(f"lambda v: {{{', '.join(parts)}}}", scope)
+    lines = ["def plain(v):", " d = {}"]
+    for one in fields(kind):
+        name, when = one.name, _there(one, hints[one.name])
+        text = _plain(hints[name], "x", scope) or "x"
+        lines.append(f" x = v.{name}")
+        lines.append(f" {f'if {when}: ' if when else ''}d[{name!r}] = {text}")
+    exec("\n".join([*lines, " return d"]), scope)
+    made: Callable[[Any], dict[str, Any]] = scope["plain"]
     return made
 
 

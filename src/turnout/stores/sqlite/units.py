@@ -41,8 +41,10 @@ from turnout.stores.shapes import Row
 from turnout.stores.sqlite import attempts
 from turnout.stores.sqlite.writer import Rows
 
+# What the merchant said, how is paid, and why there: written again only where it changed.
+_STANDING = ("details", "method", "decision")
 PAYMENT = Row(Payment, without=("operations",))
-_MOVED = Row(Payment, without=("operations",), nulls=("details", "method"))
+_MOVED = Row(Payment, without=("operations",), nulls=_STANDING)
 OPERATION = Row(Operation)
 LEDGER = Row(LedgerTransaction)
 _LEDGER = Row(LedgerTransaction, without=("postings",))
@@ -216,9 +218,9 @@ def _cells(part: str, without: tuple[str, ...] = ()) -> str:
 
 _PAYMENT_APART = ("details", "customer_reference")
 _PAYMENT_MOVING = ", ".join(
-    # Where the details stand, the method does.
-    "method = iif(NEW.details IS NULL, method, NEW.method)"
-    if name == "method"
+    # Where the details stand, the others do.
+    f"{name} = iif(NEW.details IS NULL, {name}, NEW.{name})"
+    if name in _STANDING
     else f"{name} = NEW.{name}"
     for name in PAYMENT.names
     if name not in PAYMENT_IDENTITY and name != "details"
