@@ -149,6 +149,17 @@ async def test_an_operator_s_key_reaches_nothing_of_merchants(rig: Rig) -> None:
     assert rig.stand_in.asked == []
 
 
+@pytest.mark.parametrize(
+    ("mode", "live"), [(v1.MODE_UNSPECIFIED, None), (v1.MODE_TEST, False), (v1.MODE_LIVE, True)]
+)
+async def test_reviews_of_one_mode_or_of_both(
+    rig: Rig, mode: v1.Mode.ValueType, live: bool | None
+) -> None:
+    request = v1.ListReviewsRequest(mode=mode).SerializeToString()
+    await rig.send("OperationsService/ListReviews", request, OPERATOR_AUTH)
+    assert rig.stand_in.asked[0][0].live is live
+
+
 async def test_reviews_tell_the_payment_and_what_is_open(rig: Rig) -> None:
     payment = a_payment(1)
     payment.needs_review = True

@@ -94,7 +94,7 @@ class OperationsFace:
             merchant_id=request.merchant_id,
             payment_id=request.payment_id,
             account_id=request.account_id,
-            live=decode.word(enums.MODE_WORD, request.mode, "mode", "Mode"),
+            live=decode.optional_word(enums.MODE_WORD, request.mode, "mode", "Mode"),
             limit=size + 1,
         )
         of_list = pages.list_hash(request, caller)
