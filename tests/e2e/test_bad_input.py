@@ -44,6 +44,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "metadata too large": ({"metadata": {"k": "v" * 20_000}}, "metadata"),
     "control characters": ({"merchant_reference": "a\x00b"}, "merchant_reference"),
     "a return_url that runs": ({"return_url": "javascript:alert(1)"}, "return_url"),
+    "a return_url with a space": ({"return_url": "https://shop.example/a b"}, "return_url"),
 }
 
 

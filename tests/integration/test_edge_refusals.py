@@ -64,7 +64,7 @@ async def refused(edge: Running, raw: bytes, path: str = AUTHORIZE) -> tuple[int
         (
             {"payment_method": {**CARD["payment_method"], "token": {"token_id": "tok_1"}}},
             "payment_method.token",
-            "and card exclude each other",
+            "cannot stand beside card: send one of them",
         ),
         ({"payment_method": PAN}, "payment_method", "must be an object"),
         (

@@ -153,6 +153,9 @@ async def test_a_type_that_no_event_has_is_refused(rig: Rig) -> None:
     for told in (listed, streamed):
         assert told.fields == [("types[1]", "UNKNOWN_EVENT_TYPE")]
         assert "did you mean payment.captured?" in told.message
+    # What merely looks like one is not suggested.
+    unlike = v1.ListEventsRequest(types=["payment.succeeded"])
+    assert "did you mean" not in (await refused(stub.ListEvents(unlike, metadata=(AUTH,)))).message
     assert rig.stand_in.asked == []
     every = [kind.value for kind in EventType]
     await stub.ListEvents(v1.ListEventsRequest(types=[*every, "refund.*"]), metadata=(AUTH,))

@@ -396,7 +396,10 @@ def _access_log(settings: EdgeSettings) -> list[Json]:
             "path": os.path.abspath(settings.access_log_path),
         }
     sink["log_format"] = {"json_format": line}
-    return [{"name": "access", "typed_config": sink}]
+    # Probes of /readyz come every second or so, and a start's many refusals would frighten.
+    return [
+        {"name": "access", "filter": {"not_health_check_filter": {}}, "typed_config": sink},
+    ]
 
 
 def _services() -> dict[str, list[descriptor_pb2.MethodDescriptorProto]]:

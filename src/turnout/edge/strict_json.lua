@@ -265,7 +265,7 @@ function Reader:message(name, path, depth, in_path)
     if field.oneof and self:peek() ~= LETTER_N then
       local other = chosen[field.oneof]
       if other then
-        fail(here, "and " .. other .. " exclude each other: send one of them")
+        fail(here, "cannot stand beside " .. other .. ": send one of them")
       end
       chosen[field.oneof] = key
     end

@@ -395,7 +395,9 @@ def _url_errors(url: str) -> list[FieldError]:
         parts = urlsplit(url)
     except ValueError:
         return [wrong]
-    if parts.scheme not in ("http", "https") or not parts.netloc or not url.isprintable():
+    # A space counts as printable, and no browser can be sent to such an address as it stands.
+    broken = not url.isprintable() or " " in url
+    if parts.scheme not in ("http", "https") or not parts.netloc or broken:
         return [wrong]
     return []
 

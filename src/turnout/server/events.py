@@ -112,8 +112,11 @@ def _types(asked: Sequence[str]) -> list[str]:
     pages.check_count(len(asked), "types")
     for at, one in enumerate(asked):
         if one not in _TYPES:
-            close = difflib.get_close_matches(one[:_LONGEST_TYPE], _TYPES, 1)
-            hint = f"did you mean {close[0]}?" if close else "docs/api/events.md names them all"
+            family, _, what = one[:_LONGEST_TYPE].partition(".")
+            near = [name.partition(".")[2] for name in _TYPES if name.startswith(f"{family}.")]
+            # Strict, because a wrong hint would be followed.
+            close = difflib.get_close_matches(what, near, 1, 0.8)
+            hint = f"did you mean {family}.{close[0]}?" if close else "see docs/api/events.md"
             text = f"is no type of an event; {hint} {_WHOLE}"
             raise InvalidRequest([FieldError(f"types[{at}]", "UNKNOWN_EVENT_TYPE", text)])
     return list(asked)
