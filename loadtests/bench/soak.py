@@ -21,10 +21,12 @@ from loadtests.bench.figures import Figure, figure, tell
 from loadtests.bench.ground import AUTHORIZE, GET, Ground, ground, salt
 from loadtests.bench.messages import authorize_bodies, get_bodies
 from loadtests.bench.parts import BenchFailed, Seen, put_load
+from loadtests.bench.stats import median
 
 _MARKS = 10
 _IN_FLIGHT = 64
 _PROBE_PER_S = 50.0
+_LOOK_S = 0.2
 _FIRST = 1_000
 # What the goal compares: from a tenth of the way on, when caches are full.
 _FROM_MARK = 1
@@ -32,10 +34,15 @@ _FROM_MARK = 1
 
 @dataclass(slots=True)
 class Mark:
-    """How the server stood when so many payments were stored."""
+    """How the server stood while the last tenth was stored.
+
+    Attributes:
+        payments: stored at its end.
+        rss_kib: median of its second half, as the collector's rhythm alone moves it by a percent.
+    """
 
     payments: int
-    rss_kib: int
+    rss_kib: float
     files: int
     p99_ms: float
     lag_p99_ms: float
@@ -50,8 +57,11 @@ def rss_kib(pid: int) -> int:
     raise BenchFailed(f"process {pid} tells no VmRSS")
 
 
-def _batch(one: Ground, count: int, rate: float, probe_id: Path) -> tuple[Seen, Seen]:
-    """Authorizes `count` payments, and asks for one payment again and again beside it."""
+def _batch(one: Ground, count: int, rate: float, probe_id: Path) -> tuple[Seen, Seen, float]:
+    """Authorizes `count` payments, and asks for one payment again and again beside it.
+
+    Returns what both saw, and the median of resident memory in the second half, in KiB.
+    """
     job = one.job(AUTHORIZE, authorize_bodies())
     job.count, job.seconds, job.warm_s, job.salt = count, 3_600.0, 0.0, salt()
     job.watch_pids = [one.server.pid]
@@ -66,12 +76,26 @@ def _batch(one: Ground, count: int, rate: float, probe_id: Path) -> tuple[Seen, 
     probe.seconds = max(1.0, count / (rate or 1_500.0))
     lag: list[Seen] = []
     thread = threading.Thread(target=lambda: lag.append(put_load(probe, one.load_cores)))
+    sizes: list[int] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_LOOK_S):
+            sizes.append(rss_kib(one.server.pid))
+
+    watcher = threading.Thread(target=watch)
     thread.start()
-    seen = put_load(job, one.load_cores)
-    thread.join()
+    watcher.start()
+    try:
+        seen = put_load(job, one.load_cores)
+    finally:
+        ended.set()
+        watcher.join()
+        thread.join()
     if not lag:
         raise BenchFailed("the probe for loop lag failed")
-    return seen, lag[0]
+    sizes.append(rss_kib(one.server.pid))
+    return seen, lag[0], median(sizes[len(sizes) // 2 :])
 
 
 def _say(mark: Mark) -> None:
@@ -91,15 +115,15 @@ def soak(count: int, rate: float) -> list[Figure]:
         one.start_instant()
         probe_id = one.room / "probe"
         probe_id.write_text(one.payment().payment_id, "ascii")
-        first, _ = _batch(one, _FIRST, rate, probe_id)
+        first, _, _ = _batch(one, _FIRST, rate, probe_id)
         for number in range(1, _MARKS + 1):
-            seen, lag = _batch(one, count // _MARKS, rate, probe_id)
+            seen, lag, resident = _batch(one, count // _MARKS, rate, probe_id)
             pid = one.server.pid
             files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
             marks.append(
                 Mark(
                     number * (count // _MARKS),
-                    rss_kib(pid),
+                    resident,
                     files,
                     seen.latency_ms["p99"],
                     lag.latency_ms["p99"],
