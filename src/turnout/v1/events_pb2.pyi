@@ -46,8 +46,8 @@ class Event(_message.Message):
     """
     type: _builtins.str
     """What happened, such as `payment.authorized`, `payment.captured`,
-    `payment.failed`, `refund.succeeded`. New types will come: pass over those
-    that you do not know.
+    `payment.failed`, `refund.succeeded`; docs/api/events.md names all. New
+    types will come: pass over those that you do not know.
     """
     merchant_id: _builtins.str
     """The merchant, `mer_...`."""
@@ -113,7 +113,9 @@ class ListEventsRequest(_message.Message):
     """`next_page_token` of the page before; all filters must be the same."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these types; a type that ends in `.*` takes a whole family."""
+        """Only these types, or whole families: `payment.*`, `refund.*`. One that no
+        event has is refused (UNKNOWN_EVENT_TYPE).
+        """
 
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
@@ -189,7 +191,9 @@ class StreamEventsRequest(_message.Message):
     """Only events of this payment, `pay_...`."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these types; a type that ends in `.*` takes a whole family."""
+        """Only these types, or whole families: `payment.*`, `refund.*`. One that no
+        event has is refused (UNKNOWN_EVENT_TYPE).
+        """
 
     def __init__(
         self,

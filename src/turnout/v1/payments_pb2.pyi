@@ -998,7 +998,7 @@ class ListPaymentsRequest(_message.Message):
     customer_reference: _builtins.str
     """Only payments of this customer, by the merchant's own id."""
     currency: _builtins.str
-    """Only payments in this currency, ISO 4217."""
+    """Only payments in this currency, ISO 4217 in capitals."""
     page_size: _builtins.int
     """Largest number of payments in the answer, 1 to 100; 0 or absent means 20."""
     page_token: _builtins.str
@@ -1013,7 +1013,7 @@ class ListPaymentsRequest(_message.Message):
 
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
-        """Only payments created before this moment."""
+        """Only payments created before this moment; later than `created_after`."""
 
     def __init__(
         self,
