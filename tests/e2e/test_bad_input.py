@@ -43,6 +43,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown enum": ({"capture_method": 77}, "capture_method"),
     "metadata too large": ({"metadata": {"k": "v" * 20_000}}, "metadata"),
     "control characters": ({"merchant_reference": "a\x00b"}, "merchant_reference"),
+    "a NUL in a text": ({"description": "a\0b"}, "description"),
+    "a NUL in metadata": ({"metadata": {"k": "\0"}}, "metadata['k']"),
+    "a NUL in a key": ({"metadata": {"\0": "v"}}, "metadata"),
     "a return_url that runs": ({"return_url": "javascript:alert(1)"}, "return_url"),
     "a return_url with a space": ({"return_url": "https://shop.example/a b"}, "return_url"),
 }

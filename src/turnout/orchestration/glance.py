@@ -45,7 +45,8 @@ def surely_sound(command: PaymentCommand, now_ns: int) -> bool:
         and _short_texts_sound(command, texts)
         and (not details.metadata or _metadata_sound(details.metadata, texts))
         # A line end ends a run of digits, so all texts can be asked at once.
-        and not holds_card_number("\n".join(texts))
+        and "\0" not in (whole := "\n".join(texts))
+        and not holds_card_number(whole)
     )
 
 

@@ -350,6 +350,8 @@ def _text(value: str, field: str, most: int) -> list[FieldError]:
         return []
     if len(value) > most:
         return [FieldError(field, "TEXT_TOO_LONG", f"{len(value)} characters; at most {most} fit")]
+    if "\0" in value:
+        return [FieldError(field, "TEXT_INVALID", "holds a U+0000, which no provider takes")]
     if holds_card_number(value):
         return [_pan_found(field)]
     return []
@@ -368,12 +370,12 @@ def _metadata_errors(metadata: dict[str, str]) -> list[FieldError]:
         ]
     found: list[FieldError] = []
     for key, value in metadata.items():
-        if not 1 <= len(key) <= limits.METADATA_KEY_MOST:
+        if not 1 <= len(key) <= limits.METADATA_KEY_MOST or "\0" in key:
             found.append(
                 FieldError(
                     "metadata",
                     "METADATA_KEY_INVALID",
-                    f"a key has 1 to {limits.METADATA_KEY_MOST} characters",
+                    f"a key has 1 to {limits.METADATA_KEY_MOST} characters, none of them U+0000",
                 )
             )
         elif holds_card_number(key):
