@@ -59,11 +59,14 @@ async def test_an_answer_comes_back_whole_and_the_connection_is_kept() -> None:
         assert b"cookie" not in head and b"authorization" not in head
 
 
-async def test_chunks_are_put_together_and_gzip_is_read_though_we_did_not_ask() -> None:
+@pytest.mark.parametrize("name", [b"gzip", b"GZIP", b"x-gzip "])
+async def test_chunks_are_put_together_and_gzip_is_read_though_we_did_not_ask(
+    name: bytes,
+) -> None:
     packed = gzip.compress(b'{"status":"fine"}')
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in (packed[:7], packed[7:]))
-    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
-    behave = answers_with(head, chunks, b"0\r\n\r\n")
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
+    behave = answers_with(head % name, chunks, b"0\r\n\r\n")
     async with raw_server(behave) as server, http_client() as client:
         response = await client.send(post(server.url))
     assert response.body == b'{"status":"fine"}'

@@ -271,7 +271,7 @@ async def test_what_the_acquirer_said_is_kept() -> None:
     ("code", "raw", "unified", "soft"),
     [
         ("2", "05 : Do not honor", DeclineCode.GENERIC, True),
-        ("2", "57 : Not permitted to cardholder", DeclineCode.GENERIC, False),
+        ("2", "57 : Not permitted", DeclineCode.TRANSACTION_NOT_ALLOWED, False),
         ("23", "", DeclineCode.TRANSACTION_NOT_ALLOWED, True),
         ("9", "91 : Issuer unavailable", DeclineCode.ISSUER_UNAVAILABLE, True),
         ("6", "54 : Expired card", DeclineCode.EXPIRED_CARD, False),

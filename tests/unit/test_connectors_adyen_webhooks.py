@@ -178,6 +178,27 @@ def test_a_failure_that_did_not_happen_says_nothing() -> None:
         assert read(notification(sign(item(code, "false")))) == []
 
 
+@pytest.mark.parametrize("success", ["", "TRUE", "pending", "null"])
+@pytest.mark.parametrize("code", ["AUTHORISATION", "CAPTURE", "REFUND", "CANCELLATION"])
+def test_only_a_plain_no_is_a_refusal(
+    code: str, success: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read(notification(sign(item(code, success)))) == []
+    assert f"{code} of {ATTEMPT} is not understood (unexpected_success)" in caplog.text
+
+
+@pytest.mark.parametrize("action", [None, "", "something_new", 7])
+def test_a_hold_is_released_only_where_that_is_said(action: Any) -> None:
+    told = item("CANCEL_OR_REFUND", additionalData={"modification.action": action})
+    assert read(notification(sign(told))) == []
+
+
+@pytest.mark.parametrize("date", ["", "soon", "2026-09-21T12:26:40", "9999-12-31T23:59:59+00:00"])
+def test_a_time_that_cannot_be_kept_is_none(date: str) -> None:
+    (event,) = read(notification(sign(item("CAPTURE", eventDate=date))))
+    assert event.occurred_at_ns == 0
+
+
 def test_several_items_are_read_and_one_bad_one_refuses_all() -> None:
     good = [sign(item("CAPTURE")), sign(item("REFUND"))]
     assert [event.kind for event in read(notification(*good))] == [K.CAPTURE, K.REFUND]

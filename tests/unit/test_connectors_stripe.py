@@ -51,6 +51,11 @@ async def confirm(*played: Any, **changes: Any) -> tuple[Outcome, PlayedTranspor
     return outcome, transport
 
 
+def refused(**error: Any) -> dict[str, Any]:
+    """A request that Stripe looked at and refused."""
+    return {"error": {"type": "invalid_request_error", **error}}
+
+
 # --- what is sent ----------------------------------------------------------------------------
 
 
@@ -244,12 +249,18 @@ async def test_after_a_lost_copy_a_decline_of_our_intent_is_believed() -> None:
         (200, intent(capture_method="automatic"), "unknown", "capture_method_mismatch"),
         (200, intent(amount="1234"), "unknown", "amount_unreadable"),
         (200, intent(amount=True), "unknown", "amount_unreadable"),
+        (200, intent(amount_capturable="1234"), "unknown", "amount_unreadable"),
         (200, intent("brand_new"), "unknown", "unexpected_status"),
         (200, {"error": {"type": "card_error"}}, "unknown", "garbage"),
         (402, card_error(payment_intent=intent("succeeded")), "unknown", "contradiction"),
         (402, card_error(payment_intent=intent(metadata={})), "unknown", "reference_mismatch"),
+        (400, refused(payment_intent=intent("processing")), "unknown", "contradiction"),
+        (400, refused(payment_intent=intent(metadata={})), "unknown", "reference_mismatch"),
+        (400, refused(code="idempotency_key_in_use"), "unknown", "in_progress"),
+        (400, refused(code="lock_timeout"), "unknown", "in_progress"),
         (402, {"error": {"type": "api_error"}}, "unknown", "http_402"),
         (405, card_error(payment_intent=None), "unknown", "http_405"),
+        (408, card_error(payment_intent=None), "unknown", "http_408"),
         (409, {"error": {"type": "idempotency_error"}}, "unknown", "in_progress"),
         (400, {"error": {"type": "idempotency_error"}}, "unknown", "idempotency_conflict"),
         (401, b"<html>who are you?</html>", "unknown", "garbage"),
@@ -381,10 +392,30 @@ async def test_authentication_is_an_action_and_no_decline(
     assert (outcome.next_action.kind, outcome.next_action.url) == (kind, url)
 
 
-async def test_another_amount_stands_in_the_outcome() -> None:
-    outcome, _ = await confirm(answer(200, intent(amount=1235, currency="usd")))
+@pytest.mark.parametrize(
+    ("body", "amount_minor", "currency"),
+    [
+        (intent(amount=1235, currency="usd"), 1235, "USD"),
+        # Less is held than was asked for.
+        (intent(amount_capturable=700), 700, "EUR"),
+        (intent(amount_capturable=1234), 1234, "EUR"),
+        (intent(amount_capturable=0), 1234, "EUR"),
+        # What was captured since says nothing of the authorization.
+        (intent("succeeded", amount_received=700), 1234, "EUR"),
+    ],
+)
+async def test_another_amount_stands_in_the_outcome(
+    body: Any, amount_minor: int, currency: str
+) -> None:
+    outcome, _ = await confirm(answer(200, body))
     assert outcome.kind is OutcomeKind.SUCCEEDED
-    assert (outcome.amount_minor, outcome.currency) == (1235, "USD")
+    assert (outcome.amount_minor, outcome.currency) == (amount_minor, currency)
+
+
+async def test_less_taken_than_asked_for_stands_in_the_outcome() -> None:
+    body = intent("succeeded", amount_received=700, capture_method="automatic")
+    outcome, _ = await confirm(answer(200, body), capture_method=CaptureMethod.AUTOMATIC)
+    assert (outcome.kind, outcome.amount_minor) == (OutcomeKind.SUCCEEDED, 700)
 
 
 # --- configuration ---------------------------------------------------------------------------

@@ -37,6 +37,11 @@ def connect(*script: Any) -> tuple[StripeConnector, PlayedTransport]:
     return StripeConnector(transport, SteadyClock()), transport
 
 
+def moved(by: Any, code: str = "payment_intent_unexpected_state") -> dict[str, Any]:
+    """The error of a follow-up that met a PaymentIntent in another state."""
+    return {"error": {"type": "invalid_request_error", "code": code, "payment_intent": by}}
+
+
 # --- follow-ups ------------------------------------------------------------------------------
 
 
@@ -63,12 +68,15 @@ async def test_follow_ups_go_under_their_own_key() -> None:
         (K.CAPTURE, 200, intent("requires_capture"), "unknown", "not_captured"),
         (K.CAPTURE, 200, intent("succeeded", id="pi_other"), "unknown", "reference_mismatch"),
         (K.CAPTURE, 200, intent("canceled"), "declined", ""),
-        (K.CAPTURE, 400,
-         {"error": {"type": "invalid_request_error", "code": "payment_intent_unexpected_state",
-                    "payment_intent": intent("succeeded")}}, "unknown", "unexpected_state"),
-        (K.CAPTURE, 400,
-         {"error": {"type": "invalid_request_error", "code": "payment_intent_unexpected_state",
-                    "payment_intent": intent("canceled")}}, "declined", ""),
+        (K.CAPTURE, 400, moved(intent("succeeded")), "unknown", "unexpected_state"),
+        (K.CAPTURE, 400, moved(intent("canceled")), "declined", ""),
+        (K.CAPTURE, 400, moved(intent("canceled", id="pi_other")), "unknown", "unexpected_state"),
+        (K.CAPTURE, 400, moved(intent("succeeded"), "intent_invalid_state"), "unknown",
+         "unexpected_state"),
+        (K.CAPTURE, 400, moved(intent("canceled"), "charge_already_captured"), "unknown",
+         "unexpected_state"),
+        (K.CANCEL, 400, moved(intent("canceled")), "succeeded", ""),
+        (K.CANCEL, 400, moved(intent("canceled", id="pi_other")), "unknown", "unexpected_state"),
         (K.CANCEL, 200, intent("canceled"), "succeeded", ""),
         (K.CANCEL, 200, intent("succeeded"), "declined", ""),
         (K.CANCEL, 200, intent("requires_capture"), "unknown", "not_canceled"),
@@ -118,6 +126,19 @@ async def test_not_found_means_something_only_once_nothing_can_arrive_any_more()
     connector, _ = connect(empty, empty)
     late = await connector.inquire(stripe_account(), inquiry(operation(), settled=True))
     assert (late.kind, late.reason) == (OutcomeKind.NOT_PROCESSED, "not_found")
+
+
+@pytest.mark.parametrize("row", ["pi_1", None, intent(id=7), intent(metadata=None)])
+async def test_a_row_that_cannot_be_read_may_be_the_one_that_is_looked_for(row: Any) -> None:
+    empty = answer(200, {"data": [], "has_more": False})
+    odd = answer(200, {"data": [row], "has_more": False})
+    connector, _ = connect(empty, odd)
+    outcome = await connector.inquire(stripe_account(), inquiry(operation(), settled=True))
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.UNKNOWN, "inquiry_failed")
+    connector, _ = connect(odd)
+    asked = inquiry(operation(K.REFUND), operation(provider_reference=INTENT), settled=True)
+    outcome = await connector.inquire(stripe_account(), asked)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.UNKNOWN, "inquiry_failed")
 
 
 async def test_a_copy_that_has_just_left_is_not_taken_for_lost() -> None:

@@ -68,6 +68,7 @@ def test_either_of_two_secrets_and_any_of_several_signatures_will_do() -> None:
         ({"stripe-signature": "v1=abc"}, "signature_missing"),
         ({"stripe-signature": "t=soon,v1=abc"}, "signature_missing"),
         ({"stripe-signature": "t=1789999999,v1=é"}, "signature_wrong"),
+        ({"stripe-signature": "t=1789999999,v1=\udcff"}, "signature_wrong"),
     ],
 )
 def test_unsigned_notifications_are_refused(headers: dict[str, str], reason: str) -> None:
@@ -121,6 +122,8 @@ def refund(status: str = "succeeded") -> dict[str, Any]:
         ("payment_intent.amount_capturable_updated", intent(), K.AUTHORIZE, "succeeded", False),
         ("payment_intent.succeeded", intent("succeeded", capture_method="automatic"),
          K.AUTHORIZE, "succeeded", False),
+        ("payment_intent.succeeded", intent("succeeded", capture_method="automatic_async"),
+         K.AUTHORIZE, "succeeded", False),
         ("payment_intent.succeeded", intent("succeeded"), K.CAPTURE, "succeeded", False),
         ("payment_intent.requires_action", intent("requires_action"), K.AUTHORIZE,
          "requires_action", False),
@@ -173,6 +176,13 @@ def test_a_refunded_charge_tells_of_our_refunds_only() -> None:
         ("payment_intent.created", intent("requires_confirmation")),
         ("payment_intent.succeeded", intent("succeeded", metadata={})),
         ("charge.succeeded", charge(metadata={})),
+        # Other versions of the API, and what does not fit its own event.
+        ("payment_intent.requires_action", intent("requires_source_action")),
+        ("payment_intent.canceled", intent("requires_capture")),
+        ("charge.captured", charge(captured=True)),
+        ("charge.captured", charge(captured=True, amount_captured="700")),
+        ("charge.expired", charge(captured=True)),
+        ("refund.updated", {**refund(), "status": None}),
         ("charge.dispute.created", {"object": "dispute"}),
         ("something.new", None),
     ],
@@ -180,3 +190,41 @@ def test_a_refunded_charge_tells_of_our_refunds_only() -> None:
 def test_events_of_other_things_are_accepted_and_say_nothing(kind: str, subject: Any) -> None:
     headers, body = signed(event(kind, subject), STRIPE_SECRET)
     assert read(stripe_account(), headers, body).events == []
+
+
+def test_a_status_of_tomorrow_is_told_and_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    headers, body = signed(event("payment_intent.processing", intent("musing")), STRIPE_SECRET)
+    assert read(stripe_account(), headers, body).events == []
+    assert f"processing of {ATTEMPT} is not understood (unexpected_status)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        ({"type": "issuer_declined", "reason": "generic_decline"}, DeclineCode.GENERIC),
+        ({"type": "blocked", "reason": "highest_risk_level"}, DeclineCode.BLOCKED_BY_RULE),
+        ({"type": "blocked", "reason": "rule"}, DeclineCode.BLOCKED_BY_RULE),
+        ({"type": "blocked", "reason": None}, DeclineCode.BLOCKED_BY_RULE),
+        ({"type": "manual_review", "reason": "elevated_risk_level"}, DeclineCode.BLOCKED_BY_RULE),
+        (None, DeclineCode.GENERIC),
+    ],
+)
+def test_a_failed_charge_says_who_declined(outcome: Any, code: DeclineCode) -> None:
+    failed = charge(status="failed", paid=False, failure_code="card_declined", outcome=outcome)
+    headers, body = signed(event("charge.failed", failed), STRIPE_SECRET)
+    (told,) = read(stripe_account(), headers, body).events
+    assert told.outcome.decline is not None
+    assert told.outcome.decline.code is code
+    assert told.outcome.decline.soft is (code is DeclineCode.GENERIC)
+
+
+@pytest.mark.parametrize("version", ["2018-02-06", "2022-08-01", "2025-03-31.basil", None])
+def test_an_event_is_read_whatever_version_wrote_it(version: str | None) -> None:
+    subject = intent("succeeded", capture_method="automatic", latest_charge=None)
+    headers, body = signed(
+        event("payment_intent.succeeded", subject, api_version=version), STRIPE_SECRET
+    )
+    (told,) = read(stripe_account(), headers, body).events
+    assert (told.kind, told.outcome.amount_minor) == (K.AUTHORIZE, 1234)

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from json import loads as loads_slowly
 from typing import Any, Generic, TypeVar
 
 import orjson
 
 from turnout.connectors.http import is_loopback
+from turnout.connectors.verdicts import unknown
 from turnout.domain.accounts import Account
+from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.ports import (
     Clock,
     HttpNotSent,
@@ -59,6 +62,23 @@ class Answer:
             return None
         return parsed if isinstance(parsed, dict) else None
 
+    def believed(self, outcome: Outcome) -> Outcome:
+        """The outcome that was read from this answer, or UNKNOWN where it cannot be believed.
+
+        A refusal whose answer names one thing twice says two things, and which of them was read
+        is chance. Only refusals are looked at: to look costs more than to read.
+        """
+        if outcome.kind is not OutcomeKind.DECLINED or not self._names_twice():
+            return outcome
+        return unknown("garbage")
+
+    def _names_twice(self) -> bool:
+        try:
+            loads_slowly(self.body, object_pairs_hook=_each_once)
+        except (ValueError, RecursionError):
+            return True
+        return False
+
     @property
     def retry_after_ms(self) -> int:
         """How long the provider asked to be left alone; dates and nonsense count as 0."""
@@ -66,6 +86,18 @@ class Answer:
         if not (text.isascii() and text.isdigit() and len(text) <= 9):
             return 0
         return min(int(text) * 1000, RETRY_AFTER_MAX_MS)
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object's names and values.
+
+    Raises:
+        ValueError: a name stands in it twice.
+    """
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice")
+    return made
 
 
 class Exchange:

@@ -204,7 +204,7 @@ class HttpClient:
             connection.close()
         else:
             connection.release()
-        encoding = headers.get("content-encoding", "identity")
+        encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", ""):
             body = _inflate(body, encoding)
         return HttpResponse(status, headers, body)

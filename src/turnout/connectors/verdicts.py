@@ -34,6 +34,56 @@ MERCHANT_ADVICE: dict[str, RetryAdvice] = {
     "43": RetryAdvice.OTHER_METHOD,
 }
 
+# What the issuer said, by ISO 8583 response code, where its provider says no more than "declined".
+# Codes that say no more themselves (01, 05 and the like) are left out.
+ISSUER_CODES: dict[str, tuple[DeclineCode, RetryAdvice | None]] = {
+    "04": (DeclineCode.PICKUP_CARD, None),
+    "06": (DeclineCode.PROCESSING_ERROR, None),
+    "07": (DeclineCode.PICKUP_CARD, None),
+    "12": (DeclineCode.TRANSACTION_NOT_ALLOWED, None),
+    "13": (DeclineCode.AMOUNT_INVALID, None),
+    "14": (DeclineCode.INCORRECT_NUMBER, None),
+    "15": (DeclineCode.INCORRECT_NUMBER, None),
+    "19": (DeclineCode.TRY_AGAIN_LATER, None),
+    "28": (DeclineCode.ISSUER_UNAVAILABLE, None),
+    "39": (DeclineCode.INVALID_ACCOUNT, RetryAdvice.OTHER_METHOD),
+    "41": (DeclineCode.LOST_CARD, None),
+    "43": (DeclineCode.STOLEN_CARD, None),
+    "46": (DeclineCode.INVALID_ACCOUNT, None),
+    "51": (DeclineCode.INSUFFICIENT_FUNDS, None),
+    "52": (DeclineCode.INVALID_ACCOUNT, RetryAdvice.OTHER_METHOD),
+    "53": (DeclineCode.INVALID_ACCOUNT, RetryAdvice.OTHER_METHOD),
+    "54": (DeclineCode.EXPIRED_CARD, None),
+    "55": (DeclineCode.INCORRECT_PIN, None),
+    "57": (DeclineCode.TRANSACTION_NOT_ALLOWED, None),
+    "58": (DeclineCode.TRANSACTION_NOT_ALLOWED, None),
+    "59": (DeclineCode.SUSPECTED_FRAUD, None),
+    "61": (DeclineCode.LIMIT_EXCEEDED, None),
+    "62": (DeclineCode.RESTRICTED_CARD, None),
+    "63": (DeclineCode.DO_NOT_HONOR, RetryAdvice.NEVER_RETRY),
+    "65": (DeclineCode.LIMIT_EXCEEDED, None),
+    "70": (DeclineCode.PIN_REQUIRED, None),
+    "75": (DeclineCode.INCORRECT_PIN, RetryAdvice.OTHER_METHOD),
+    "78": (DeclineCode.RESTRICTED_CARD, None),
+    "81": (DeclineCode.INCORRECT_PIN, None),
+    "82": (DeclineCode.INCORRECT_CVC, None),
+    "86": (DeclineCode.PIN_REQUIRED, None),
+    "91": (DeclineCode.ISSUER_UNAVAILABLE, None),
+    "92": (DeclineCode.PROCESSING_ERROR, None),
+    "93": (DeclineCode.TRANSACTION_NOT_ALLOWED, RetryAdvice.NEVER_RETRY),
+    "94": (DeclineCode.DUPLICATE_TRANSACTION, None),
+    "96": (DeclineCode.PROCESSING_ERROR, None),
+    "1A": (DeclineCode.AUTHENTICATION_REQUIRED, None),
+    "6P": (DeclineCode.INVALID_ACCOUNT, RetryAdvice.FIX_DETAILS),
+    "N3": (DeclineCode.TRANSACTION_NOT_ALLOWED, None),
+    "N4": (DeclineCode.LIMIT_EXCEEDED, None),
+    "N7": (DeclineCode.INCORRECT_CVC, None),
+    "R0": (DeclineCode.REVOKED_AUTHORIZATION, None),
+    "R1": (DeclineCode.REVOKED_AUTHORIZATION, None),
+    "R3": (DeclineCode.REVOKED_AUTHORIZATION, None),
+}
+# Unified codes by which a provider says no more than that the issuer declined.
+_VAGUE = frozenset({DeclineCode.GENERIC, DeclineCode.DO_NOT_HONOR})
 
 # No provider's ids are longer, and no amount of a card message is larger.
 ID_MAX = 256
@@ -55,8 +105,16 @@ def declined(
     advice: RetryAdvice | None = None,
     reference: str = "",
 ) -> Outcome:
-    """DECLINED, with softness taken away wherever the issuer or the network spoke finally."""
+    """DECLINED, with softness taken away wherever the issuer or the network spoke finally.
+
+    The codes of the issuer and of the network are taken with or without their leading zero, for
+    acquirers pass them on either way.
+    """
     soft: bool | None = None
+    issuer_code, advice_code = _two_digits(issuer_code), _two_digits(advice_code)
+    if code in _VAGUE and issuer_code in ISSUER_CODES:
+        code, better = ISSUER_CODES[issuer_code]
+        advice = advice or better
     if issuer_code in FINAL_ISSUER_CODES:
         advice = RetryAdvice.NEVER_RETRY
     elif advice_code in MERCHANT_ADVICE:
@@ -74,6 +132,10 @@ def declined(
         soft=soft,
     )
     return Outcome(OutcomeKind.DECLINED, provider_reference=reference, decline=why)
+
+
+def _two_digits(code: str) -> str:
+    return f"0{code}" if len(code) == 1 and code.isdecimal() else code
 
 
 def unknown(reason: str, state: dict[str, str] | None = None) -> Outcome:

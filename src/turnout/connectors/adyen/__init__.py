@@ -157,8 +157,8 @@ class AdyenConnector:
             return failed
         document = answer.json()
         if answer.status == 200 and document is not None:
-            return answers.payment_outcome(document, request.operation_id)
-        return answers.error_outcome(answer, document)
+            return answer.believed(answers.payment_outcome(document, request.operation_id))
+        return answer.believed(answers.error_outcome(answer, document))
 
     async def follow_up(self, account: Account, request: FollowUpRequest) -> Outcome:
         """Captures, cancels or refunds; at best PENDING."""
@@ -187,14 +187,15 @@ class AdyenConnector:
         if answer.status in (200, 201) and document is not None:
             payment = request.authorization_reference or request.authorization_operation_id
             return answers.modification_outcome(document, request.operation_id, payment)
-        return answers.error_outcome(answer, document)
+        return answer.believed(answers.error_outcome(answer, document))
 
     async def inquire(self, account: Account, request: InquiryRequest) -> Outcome:
         """Hands over what a payer brought back from a redirect; else UNKNOWN.
 
-        The Checkout API has nothing to ask. An answer counts only where it names our operation,
-        because the parameters come from the payer's browser and may be another payment's; and no
-        refusal of the parameters themselves says anything about the payment.
+        The Checkout API has nothing to ask. An answer counts only where it names our operation, or
+        names none and has the PSP reference that our payment got, because the parameters come from
+        the payer's browser and may be another payment's; and no refusal of the parameters
+        themselves says anything about the payment.
         """
         prepared = self._accounts.get(account)
         body = requests.details_body(request.parameters)
@@ -211,9 +212,10 @@ class AdyenConnector:
         document = answer.json() if answers.no_answer(answer) is None else None
         if answer.status != 200 or document is None:
             return unknown("details_not_taken")
-        if document.get("merchantReference") != request.operation.operation_id:
+        operation = request.operation
+        if not answers.is_about(document, operation.operation_id, operation.provider_reference):
             return unknown("reference_mismatch")
-        return answers.payment_outcome(document, request.operation.operation_id)
+        return answer.believed(answers.payment_outcome(document, operation.operation_id))
 
     def read_webhook(
         self, account: Account, headers: Mapping[str, str], body: bytes, now_ns: int

@@ -14,7 +14,9 @@ from turnout.connectors.adyen.codes import (
     CVC_RESULTS,
     ERROR_CODES,
     IN_PROGRESS_CODE,
+    INFERRED_REASONS,
     REFUSAL_CODES,
+    REFUSAL_WORDS,
     SCALE,
 )
 from turnout.connectors.exchange import Answer
@@ -25,8 +27,9 @@ from turnout.domain.payment import AvsResult, CvcResult, NextAction
 
 Json = dict[str, Any]
 
-# refusalReasonRaw reads like `05 : Do not honor`; the code is what the issuer said.
-_RAW_CODE = re.compile(r"\s*([0-9A-Z]{1,4})\s*:")
+# refusalReasonRaw reads like `05 : Do not honor`, with or without the leading zero, and from some
+# acquirers it is the code alone; the code is what the issuer said.
+_RAW_CODE = re.compile(r"\s*([0-9A-Z]{1,4})\s*:|\s*([0-9][0-9A-Z]|[A-Z][0-9])\s*\Z")
 # avsResult and cvcResult read like `4 AVS not supported for this card type`.
 _LEADING_NUMBER = re.compile(r"\s*([0-9]{1,2})(?![0-9])")
 
@@ -67,17 +70,21 @@ def psp_reference(source: Json, name: str = "pspReference") -> str:
 
 
 def decline_of(code: str, message: str, more: Json, reference: str) -> Outcome:
-    """DECLINED from a refusalReasonCode (empty where none came) and the additionalData."""
+    """DECLINED from a refusalReasonCode (empty where none came), its words and additionalData."""
     unified: DeclineCode = DeclineCode.GENERIC
     advice: RetryAdvice | None = None
-    if code in REFUSAL_CODES:
-        unified, advice = REFUSAL_CODES[code]
+    known = code if code in REFUSAL_CODES else REFUSAL_WORDS.get(message.strip().lower(), "")
+    if known:
+        unified, advice = REFUSAL_CODES[known]
+    inferred = INFERRED_REASONS.get(text(more, "inferredRefusalReason").strip().lower())
+    if inferred is not None:
+        unified, advice = inferred
     raw = _RAW_CODE.match(text(more, "refusalReasonRaw"))
     return declined(
         unified,
-        issuer_code=raw.group(1) if raw is not None else "",
+        issuer_code=(raw.group(1) or raw.group(2)) if raw is not None else "",
         advice_code=text(more, "merchantAdviceCode").split(":", 1)[0].strip()[:8],
-        provider_code=code,
+        provider_code=code or known,
         provider_message=message,
         advice=advice,
         reference=reference,
@@ -96,9 +103,22 @@ def add_checks(outcome: Outcome, more: Json) -> None:
     cvc = _LEADING_NUMBER.match(text(more, "cvcResult"))
     if cvc is not None:
         outcome.cvc_result = CVC_RESULTS.get(cvc.group(1), CvcResult.UNKNOWN)
-    outcome.network_transaction_id = text(more, "networkTxReference") or text(
-        more, "visaTransactionId"
-    )
+    network_id = text(more, "networkTxReference") or text(more, "visaTransactionId")
+    outcome.network_transaction_id = network_id[:ID_MAX]
+
+
+def named_reference(document: Json) -> object:
+    """What an answer to a payment calls it by; None or empty where it does not say."""
+    more = table(document, "additionalData")
+    return document.get("merchantReference") or more.get("merchantReference")
+
+
+def is_about(document: Json, operation_id: str, reference: str) -> bool:
+    """Whether an answer names our operation, or names none and has our own PSP reference."""
+    named = named_reference(document)
+    if named:
+        return named == operation_id
+    return reference != "" and psp_reference(document) == reference
 
 
 def payment_outcome(document: Json, operation_id: str) -> Outcome:
@@ -106,7 +126,9 @@ def payment_outcome(document: Json, operation_id: str) -> Outcome:
     code = text(document, "resultCode")
     if not code:
         return unknown("garbage")
-    if text(document, "merchantReference") not in ("", operation_id):
+    # An action settles nothing yet, and the answer that follows it names the payment again.
+    named = document.get("merchantReference") if code in _ACTION else named_reference(document)
+    if named not in (None, "", operation_id):
         return unknown("reference_mismatch")
     reference = psp_reference(document)
     more = table(document, "additionalData")
@@ -117,8 +139,11 @@ def payment_outcome(document: Json, operation_id: str) -> Outcome:
     elif code in _REFUSED:
         if not reference and not text(document, "refusalReason"):
             return unknown("garbage")
-        # A cancelled payment without a reason is one that the payer gave up (15, Cancelled).
-        why = text(document, "refusalReasonCode") or ("15" if code == "Cancelled" else "")
+        # Without a reason, a cancelled payment is one that the payer gave up (15, Cancelled), and
+        # an error is the acquirer's (4, Acquirer Error).
+        why = text(document, "refusalReasonCode")
+        if not why and not text(document, "refusalReason"):
+            why = {"Cancelled": "15", "Error": "4"}.get(code, "")
         outcome = decline_of(why, text(document, "refusalReason"), more, reference)
         add_checks(outcome, more)
     elif code in _ACTION:
@@ -133,25 +158,37 @@ def payment_outcome(document: Json, operation_id: str) -> Outcome:
 
 def _authorised(document: Json, more: Json, partially: bool) -> Outcome:
     outcome = Outcome(OutcomeKind.SUCCEEDED)
-    amount = table(document, "amount")
-    if partially and _DIGITS.match(text(more, "authorisedAmountValue")):
-        # A partial approval tells its amount here; `amount` may repeat what was asked for.
-        amount = {
-            "value": int(text(more, "authorisedAmountValue")),
-            "currency": text(more, "authorisedAmountCurrency") or text(amount, "currency"),
-        }
-    if amount or partially:
-        outcome.amount_minor, outcome.currency = money(amount)
-        if outcome.amount_minor is None:
-            return unknown("amount_unreadable")
     add_checks(outcome, more)
+    amount = table(document, "amount")
+    approved = _approved(more, amount)
+    if document.get("amount") is None or (partially and approved is not None):
+        # A partial approval tells its amount here; `amount` may repeat what was asked for.
+        if approved is not None:
+            outcome.amount_minor, outcome.currency = approved
+        return unknown("amount_unreadable") if partially and approved is None else outcome
+    outcome.amount_minor, outcome.currency = money(amount)
+    if outcome.amount_minor is None:
+        return unknown("amount_unreadable")
+    if approved not in (None, (outcome.amount_minor, outcome.currency)):
+        # Which of the two is held the webhook will tell.
+        return unknown("amount_contradiction")
     return outcome
+
+
+def _approved(more: Json, amount: Json) -> tuple[int, str] | None:
+    """What the acquirer approved, where it can be read."""
+    value = text(more, "authorisedAmountValue")
+    if not _DIGITS.match(value):
+        return None
+    currency = text(more, "authorisedAmountCurrency") or text(amount, "currency")
+    amount_minor, currency = money({"value": int(value), "currency": currency})
+    return None if amount_minor is None else (amount_minor, currency)
 
 
 def _action(document: Json) -> NextAction:
     """Where the payer must go; the kind is Adyen's own where it is not a redirect."""
     action = table(document, "action")
-    kind = text(action, "type") or text(document, "resultCode")
+    kind = text(action, "type")[:ID_MAX] or text(document, "resultCode")
     url = text(action, "url")
     if kind != "redirect" or not url.startswith(("https://", "http://")):
         return NextAction(kind)
@@ -174,9 +211,8 @@ def modification_outcome(document: Json, operation_id: str, payment: str) -> Out
     if named not in ("", payment):
         return unknown("reference_mismatch")
     outcome = Outcome(OutcomeKind.PENDING, "received", provider_reference=reference)
-    amount = table(document, "amount")
-    if amount:
-        outcome.amount_minor, outcome.currency = money(amount)
+    if document.get("amount") is not None:
+        outcome.amount_minor, outcome.currency = money(table(document, "amount"))
         if outcome.amount_minor is None:
             return unknown("amount_unreadable")
     return outcome

@@ -73,6 +73,19 @@ REFUSAL_WORDS: dict[str, str] = {
     words.lower(): number for number, (words, _, _) in _REFUSALS.items()
 }
 
+# inferredRefusalReason: what Adyen makes of an issuer's empty "no" from all that it has seen.
+INFERRED_REASONS: dict[str, tuple[DeclineCode, RetryAdvice | None]] = {
+    "3d secure mandated": (_C.AUTHENTICATION_REQUIRED, None),
+    "card updated": (_C.INVALID_ACCOUNT, _A.FIX_DETAILS),
+    "closed account": (_C.INVALID_ACCOUNT, None),
+    "contauth not supported": (_C.TRANSACTION_NOT_ALLOWED, None),
+    "crossborder not supported": (_C.TRANSACTION_NOT_ALLOWED, None),
+    "cvc mandated": (_C.INCORRECT_CVC, None),
+    "ecommerce not allowed": (_C.TRANSACTION_NOT_ALLOWED, None),
+    "low authrate bin": (_C.CARD_NOT_SUPPORTED, None),
+    "non-reloadable prepaid card": (_C.RESTRICTED_CARD, None),
+}
+
 # errorCode of refused requests (HTTP 400 and 422): nothing was processed.
 ERROR_CODES: dict[str, DeclineCode] = {
     "100": _C.AMOUNT_INVALID,  # no amount

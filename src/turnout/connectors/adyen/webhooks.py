@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
 
 from turnout.connectors.adyen.answers import Json, add_checks, decline_of, money, table, text
-from turnout.connectors.adyen.codes import REFUSAL_WORDS
 from turnout.connectors.signatures import hmac_sha256
 from turnout.connectors.verdicts import declined, unknown
 from turnout.domain.accounts import Account
@@ -25,9 +25,14 @@ from turnout.domain.operation import ID_PREFIX, OperationKind
 from turnout.domain.outcomes import Outcome, OutcomeKind, ProviderEvent
 from turnout.ports import WebhookDelivery, WebhookRejected
 
+log = logging.getLogger(__name__)
+
 # What Adyen wants to read; anything else counts as not delivered at older endpoints.
 REPLY = b"[accepted]"
 ITEMS_MAX = 100
+_SHOWN_MAX = 64
+# Nanoseconds of later times do not fit into 64 bits.
+_TIME_MAX_S = 9_000_000_000
 
 _K = OperationKind
 
@@ -93,9 +98,19 @@ def read(account: Account, body: bytes) -> WebhookDelivery:
                 f"{account.account_id}",
             )
         event = _event(item)
-        # What cannot be read tells nothing; what is known must not be made less known by it.
-        if event is not None and event.outcome.kind is not OutcomeKind.UNKNOWN:
-            events.append(event)
+        if event is None:
+            continue
+        if event.outcome.kind is OutcomeKind.UNKNOWN:
+            # It tells nothing, and what is known must not be made less known by it.
+            log.warning(
+                "account %s: a notification %s of %s is not understood (%s)",
+                account.account_id,
+                event.event_type,
+                event.operation_reference[:_SHOWN_MAX],
+                event.outcome.reason,
+            )
+            continue
+        events.append(event)
     return WebhookDelivery(events, REPLY, "text/plain")
 
 
@@ -186,10 +201,12 @@ def _event(item: Json) -> ProviderEvent | None:
     psp = text(item, "pspReference")
     ours = text(item, "merchantReference")
     original = text(item, "originalReference")
-    kind = reading.kind
+    kind: OperationKind | None = reading.kind
     succeeded = _success(item) == "true"
     if code == "CANCEL_OR_REFUND":
         kind = _cancel_or_refund(item, ours)
+    if kind is None:
+        return None
     if kind is not _K.AUTHORIZE and reading.decline is not None and not succeeded:
         # A failure that did not happen: nothing has changed.
         return None
@@ -212,18 +229,24 @@ def _event(item: Json) -> ProviderEvent | None:
     )
 
 
-def _cancel_or_refund(item: Json, ours: str) -> OperationKind:
-    """Which of the two it was: by the operation that we asked for, else by what Adyen did."""
+def _cancel_or_refund(item: Json, ours: str) -> OperationKind | None:
+    """Which of the two it was: by the operation that we asked for, else by what Adyen did.
+
+    None where neither tells: a hold that is taken for released would be a payment given up.
+    """
     for kind in (_K.CANCEL, _K.REFUND):
         if ours.startswith(ID_PREFIX[kind]):
             return kind
     action = text(table(item, "additionalData"), "modification.action")
-    return _K.REFUND if action == "refund" else _K.CANCEL
+    return {"cancel": _K.CANCEL, "refund": _K.REFUND}.get(action)
 
 
 def _outcome(
     item: Json, reading: _Reading, kind: OperationKind, succeeded: bool, psp: str
 ) -> Outcome:
+    if _success(item) not in ("true", "false"):
+        # Only these two are results; whatever else may come one day is not a refusal.
+        return unknown("unexpected_success")
     more = table(item, "additionalData")
     reason = text(item, "reason")
     if reading.decline is not None:
@@ -234,9 +257,8 @@ def _outcome(
             reference=psp,
         )
     elif not succeeded:
-        number = REFUSAL_WORDS.get(reason.lower(), "")
         if kind is _K.AUTHORIZE:
-            outcome = decline_of(number, reason, more, psp)
+            outcome = decline_of("", reason, more, psp)
         else:
             outcome = declined(
                 DeclineCode.PROVIDER_REJECTED, provider_message=reason, reference=psp
@@ -277,4 +299,5 @@ def _when_ns(date: str) -> int:
         return 0
     if when.tzinfo is None:
         return 0
-    return max(0, int(when.timestamp())) * 1_000_000_000
+    seconds = int(when.timestamp())
+    return seconds * 1_000_000_000 if 0 < seconds < _TIME_MAX_S else 0

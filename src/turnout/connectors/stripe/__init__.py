@@ -158,9 +158,7 @@ class StripeConnector:
             return found or not_processed("payment_method_garbage")
         error = answers.table(document or {}, "error")
         answer.in_doubt = False
-        outcome = answers.refusal(answer, error)
-        if outcome is None:
-            return answers.decline_of(error)
+        outcome = answers.refusal(answer, error) or answer.believed(answers.decline_of(error))
         if outcome.kind is OutcomeKind.UNKNOWN:
             return not_processed(f"payment_method_{outcome.reason}")
         return outcome
@@ -183,18 +181,7 @@ class StripeConnector:
         failed = answers.no_answer(answer)
         if failed is not None:
             return failed
-        document = answer.json()
-        if answer.status != 200 or document is None:
-            return answers.follow_up_error(answer, document)
-        if request.kind is OperationKind.REFUND:
-            if document.get("payment_intent", request.authorization_reference) != (
-                request.authorization_reference
-            ):
-                return unknown("reference_mismatch")
-            return answers.refund_outcome(document, request.operation_id)
-        if request.kind is OperationKind.CAPTURE:
-            return answers.capture_outcome(document, request.authorization_reference)
-        return answers.cancel_outcome(document, request.authorization_reference)
+        return answer.believed(_followed_up(answer, request))
 
     # --- inquiries ---------------------------------------------------------------------------
 
@@ -292,9 +279,9 @@ class StripeConnector:
         for _ in range(PAGES_MAX):
             path = requests.list_path(created_from_s, created_to_s, after)
             page = await self._get(account, path, request.deadline_ns)
-            if page is None or not isinstance(page.get("data"), list):
-                return unknown("inquiry_failed", {"listed_to": after})
             rows = _rows(page)
+            if page is None or not _whole(page, "payment_intent", "pi_"):
+                return unknown("inquiry_failed", {"listed_to": after})
             found = _marked(rows, operation.operation_id)
             if found:
                 return await self._look(account, request, found)
@@ -320,7 +307,7 @@ class StripeConnector:
         for _ in range(REFUND_PAGES_MAX):
             path = requests.refunds_path(intent_id, after)
             page = await self._get(account, path, request.deadline_ns)
-            if page is None or not isinstance(page.get("data"), list):
+            if page is None or not _whole(page, "refund", "re_"):
                 return unknown("inquiry_failed")
             for row in _rows(page):
                 mark = answers.text(answers.table(row, "metadata"), requests.OPERATION_MARK)
@@ -375,14 +362,42 @@ def _authorized(answer: Answer, operation_id: str, live: bool, manual: bool) -> 
         return failed
     document = answer.json()
     if answer.status == 200 and document is not None:
-        return answers.intent_outcome(document, operation_id, live, manual=manual)
-    return answers.authorize_error(answer, document, operation_id)
+        outcome = answers.intent_outcome(document, operation_id, live, manual=manual)
+    else:
+        outcome = answers.authorize_error(answer, document, operation_id)
+    return answer.believed(outcome)
+
+
+def _followed_up(answer: Answer, request: FollowUpRequest) -> Outcome:
+    """The outcome of a capture, cancel or refund from its answer."""
+    document = answer.json()
+    intent = request.authorization_reference
+    if answer.status != 200 or document is None:
+        return answers.follow_up_error(answer, document, request.kind, intent)
+    if request.kind is OperationKind.REFUND:
+        if document.get("payment_intent", intent) != intent:
+            return unknown("reference_mismatch")
+        return answers.refund_outcome(document, request.operation_id)
+    if request.kind is OperationKind.CAPTURE:
+        return answers.capture_outcome(document, intent)
+    return answers.cancel_outcome(document, intent)
 
 
 def _rows(page: Json | None) -> list[Json]:
     """The objects of a page."""
     data = page.get("data") if page is not None else None
     return [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+
+
+def _whole(page: Json, kind: str, prefix: str) -> bool:
+    """Whether every row of a page can be read, so that what is not on it is not there."""
+    data = page.get("data")
+    return isinstance(data, list) and all(
+        isinstance(row, dict)
+        and answers.identifier(row, kind, prefix)
+        and isinstance(row.get("metadata", {}), dict)
+        for row in data
+    )
 
 
 def _marked(rows: list[Json], operation_id: str) -> str:

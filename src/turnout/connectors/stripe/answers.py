@@ -16,11 +16,14 @@ from turnout.connectors.stripe.codes import (
     CVC_RESULTS,
     DECLINE_CODES,
     ERROR_CODES,
+    IN_PROGRESS_CODES,
     SCALE,
+    UNEXPECTED_STATE_CODES,
 )
 from turnout.connectors.stripe.requests import OPERATION_MARK
 from turnout.connectors.verdicts import AMOUNT_MAX, ID_MAX, declined, not_processed, unknown
 from turnout.domain.declines import DeclineCode, RetryAdvice
+from turnout.domain.operation import OperationKind
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import NextAction
 
@@ -127,7 +130,7 @@ def refusal(answer: Answer, error: Json) -> Outcome | None:
         return unknown(f"http_{status}_after_resend")
     if status == 429:
         return not_processed("rate_limited", retry_after_ms=answer.retry_after_ms)
-    if status == 409:
+    if status == 409 or text(error, "code") in IN_PROGRESS_CODES:
         return unknown("in_progress")
     kind = text(error, "type")
     if not kind:
@@ -146,13 +149,13 @@ def authorize_error(answer: Answer, document: Json | None, operation_id: str) ->
     """The outcome of an error answer to create-and-confirm."""
     error = table(document or {}, "error")
     intent = table(error, "payment_intent")
-    if intent and answer.status == 402:
-        # The answer speaks of the PaymentIntent itself, so it stands after a repetition too.
+    if intent and answer.status in _REFUSALS:
         if text(table(intent, "metadata"), OPERATION_MARK) != operation_id:
             return unknown("reference_mismatch")
         if text(intent, "status") not in _WITHOUT_MONEY:
             return unknown("contradiction")
-        if text(error, "type") == "card_error":
+        if answer.status == 402 and text(error, "type") == "card_error":
+            # It speaks of the PaymentIntent itself, so it stands after a repetition too.
             return decline_of(error, identifier(intent, "payment_intent", "pi_"))
     common = refusal(answer, error)
     return decline_of(error) if common is None else common
@@ -174,7 +177,7 @@ def intent_outcome(
         return unknown("reference_mismatch")
     if intent.get("livemode", live) is not live:
         return unknown("livemode_mismatch")
-    amount, currency = money(intent)
+    amount, currency = money(intent, _acted_on(intent))
     if amount is None:
         return unknown("amount_unreadable")
     outcome = _by_status(intent, reference, manual, settled)
@@ -184,6 +187,18 @@ def intent_outcome(
     if outcome.kind is OutcomeKind.SUCCEEDED:
         _add_charge(outcome, table(intent, "latest_charge"))
     return outcome
+
+
+def _acted_on(intent: Json) -> str:
+    """The field that tells what is held or was taken: it may be less than was asked for.
+
+    What a manual capture took says nothing of the authorization, nor does 0 beside these statuses.
+    """
+    status, manual = text(intent, "status"), text(intent, "capture_method") == "manual"
+    field = {"requires_capture": "amount_capturable", "succeeded": "amount_received"}.get(status)
+    if field is None or (status == "succeeded" and manual):
+        return "amount"
+    return field if intent.get(field) else "amount"
 
 
 def _by_status(intent: Json, reference: str, manual: bool | None, settled: bool) -> Outcome:
@@ -219,7 +234,7 @@ def _next_action(intent: Json) -> NextAction:
         url = text(table(action, "use_stripe_sdk"), "stripe_js")
     if url.startswith(("https://", "http://")):
         return NextAction("redirect", url)
-    return NextAction(text(action, "type") or "unsupported")
+    return NextAction(text(action, "type")[:ID_MAX] or "unsupported")
 
 
 def _add_charge(outcome: Outcome, charge: Json) -> None:
@@ -231,8 +246,13 @@ def _add_charge(outcome: Outcome, charge: Json) -> None:
     pair = (text(checks, "address_line1_check"), text(checks, "address_postal_code_check"))
     outcome.avs_result = AVS_RESULTS.get(pair, outcome.avs_result)
     outcome.cvc_result = CVC_RESULTS.get(text(checks, "cvc_check"), outcome.cvc_result)
-    outcome.network_transaction_id = text(card, "network_transaction_id")
+    outcome.network_transaction_id = text(card, "network_transaction_id")[:ID_MAX]
     outcome.capture_before_ns = seconds_to_ns(card.get("capture_before"))
+
+
+def _blocked(why: Json) -> str:
+    """A decline code of our own for what Stripe blocked without a reason; nothing otherwise."""
+    return "blocked" if text(why, "type") == "blocked" else ""
 
 
 def charge_outcome(charge: Json, intent: str) -> Outcome:
@@ -248,7 +268,7 @@ def charge_outcome(charge: Json, intent: str) -> Outcome:
         error = {
             "type": "card_error",
             "code": text(charge, "failure_code"),
-            "decline_code": text(why, "reason"),
+            "decline_code": text(why, "reason") or _blocked(why),
             "message": text(charge, "failure_message"),
             "network_decline_code": text(why, "network_decline_code"),
             "network_advice_code": text(why, "network_advice_code"),
@@ -333,22 +353,27 @@ def refund_outcome(refund: Json, operation_id: str) -> Outcome:
     return outcome
 
 
-def follow_up_error(answer: Answer, document: Json | None) -> Outcome:
-    """The outcome of an error answer to a capture, cancel or refund."""
+def follow_up_error(
+    answer: Answer, document: Json | None, kind: OperationKind, reference: str
+) -> Outcome:
+    """The outcome of an error answer to a capture, cancel or refund of a PaymentIntent."""
     error = table(document or {}, "error")
     common = refusal(answer, error)
     if common is not None:
         return common
-    status = text(table(error, "payment_intent"), "status")
-    if text(error, "code") == "payment_intent_unexpected_state":
-        if status == "canceled":
-            return declined(
-                DeclineCode.AUTHORIZATION_EXPIRED,
-                provider_code="payment_intent_unexpected_state",
-                provider_message=text(error, "message"),
-            )
-        # It moved without us; only a look at it can say whether that was this operation.
-        return unknown("unexpected_state")
     if text(error, "code") == "charge_already_captured":
         return unknown("unexpected_state")
-    return decline_of(error)
+    if text(error, "code") not in UNEXPECTED_STATE_CODES:
+        return decline_of(error)
+    intent = table(error, "payment_intent")
+    ours = identifier(intent, "payment_intent", "pi_") == reference
+    if ours and text(intent, "status") == "canceled":
+        if kind is OperationKind.CANCEL:
+            return Outcome(OutcomeKind.SUCCEEDED, provider_reference=reference)
+        return declined(
+            DeclineCode.AUTHORIZATION_EXPIRED,
+            provider_code=text(error, "code"),
+            provider_message=text(error, "message"),
+        )
+    # It moved without us; only a look at it can say whether that was this operation.
+    return unknown("unexpected_state")

@@ -19,6 +19,8 @@ DECLINE_CODES: dict[str, tuple[DeclineCode, RetryAdvice | None]] = {
     "approve_with_id": (_C.TRY_AGAIN_LATER, _A.RETRY_ONCE),
     "authentication_not_handled": (_C.AUTHENTICATION_REQUIRED, None),
     "authentication_required": (_C.AUTHENTICATION_REQUIRED, None),
+    # Not one of Stripe's: blocked by Radar, with no reason given.
+    "blocked": (_C.BLOCKED_BY_RULE, None),
     "call_issuer": (_C.DO_NOT_HONOR, None),
     "card_not_supported": (_C.CARD_NOT_SUPPORTED, None),
     "card_velocity_exceeded": (_C.LIMIT_EXCEEDED, None),
@@ -26,6 +28,7 @@ DECLINE_CODES: dict[str, tuple[DeclineCode, RetryAdvice | None]] = {
     "do_not_honor": (_C.DO_NOT_HONOR, None),
     "do_not_try_again": (_C.DO_NOT_HONOR, _A.NEVER_RETRY),
     "duplicate_transaction": (_C.DUPLICATE_TRANSACTION, None),
+    "elevated_risk_level": (_C.BLOCKED_BY_RULE, None),
     "expired_card": (_C.EXPIRED_CARD, None),
     "fraudulent": (_C.SUSPECTED_FRAUD, None),
     "generic_decline": (_C.GENERIC, None),
@@ -44,6 +47,8 @@ DECLINE_CODES: dict[str, tuple[DeclineCode, RetryAdvice | None]] = {
     "invalid_number": (_C.INCORRECT_NUMBER, None),
     "invalid_pin": (_C.INCORRECT_PIN, None),
     "issuer_not_available": (_C.ISSUER_UNAVAILABLE, _A.RETRY_ONCE),
+    # A published test number at a live account, as `testmode_decline`.
+    "live_mode_test_card": (_C.INVALID_ACCOUNT, _A.FIX_DETAILS),
     "lost_card": (_C.LOST_CARD, None),
     "merchant_blacklist": (_C.BLOCKED_BY_RULE, None),
     "mobile_device_authentication_required": (_C.AUTHENTICATION_REQUIRED, None),
@@ -59,10 +64,14 @@ DECLINE_CODES: dict[str, tuple[DeclineCode, RetryAdvice | None]] = {
     "restricted_card": (_C.RESTRICTED_CARD, _A.NEVER_RETRY),
     "revocation_of_all_authorizations": (_C.REVOKED_AUTHORIZATION, None),
     "revocation_of_authorization": (_C.REVOKED_AUTHORIZATION, None),
+    # The merchant's own rule in Radar.
+    "rule": (_C.BLOCKED_BY_RULE, None),
     "security_violation": (_C.DO_NOT_HONOR, _A.NEVER_RETRY),
     "service_not_allowed": (_C.TRANSACTION_NOT_ALLOWED, _A.CONTACT_ISSUER),
     "stolen_card": (_C.STOLEN_CARD, None),
     "stop_payment_order": (_C.REVOKED_AUTHORIZATION, None),
+    # A real card at a test account.
+    "test_mode_live_card": (_C.INVALID_ACCOUNT, _A.FIX_DETAILS),
     # A published test number at a live account: no account will see that otherwise.
     "testmode_decline": (_C.INVALID_ACCOUNT, _A.FIX_DETAILS),
     "transaction_not_allowed": (_C.TRANSACTION_NOT_ALLOWED, _A.CONTACT_ISSUER),
@@ -82,14 +91,18 @@ ERROR_CODES: dict[str, DeclineCode] = {
     "amount_too_large": _C.AMOUNT_INVALID,
     "amount_too_small": _C.AMOUNT_INVALID,
     "authentication_required": _C.AUTHENTICATION_REQUIRED,
+    "capture_charge_authorization_expired": _C.AUTHORIZATION_EXPIRED,
     "card_decline_rate_limit_exceeded": _C.LIMIT_EXCEEDED,
     "card_declined": _C.GENERIC,
+    "charge_exceeds_source_limit": _C.LIMIT_EXCEEDED,
+    "charge_exceeds_transaction_limit": _C.LIMIT_EXCEEDED,
     "charge_expired_for_capture": _C.AUTHORIZATION_EXPIRED,
     "expired_card": _C.EXPIRED_CARD,
     "incorrect_address": _C.INCORRECT_ADDRESS,
     "incorrect_cvc": _C.INCORRECT_CVC,
     "incorrect_number": _C.INCORRECT_NUMBER,
     "incorrect_zip": _C.INCORRECT_ADDRESS,
+    "insufficient_funds": _C.INSUFFICIENT_FUNDS,
     "invalid_card_type": _C.CARD_NOT_SUPPORTED,
     "invalid_charge_amount": _C.AMOUNT_INVALID,
     "invalid_cvc": _C.INCORRECT_CVC,
@@ -97,12 +110,22 @@ ERROR_CODES: dict[str, DeclineCode] = {
     "invalid_expiry_year": _C.EXPIRED_CARD,
     "invalid_number": _C.INCORRECT_NUMBER,
     "payment_intent_authentication_failure": _C.AUTHENTICATION_FAILED,
+    "payment_intent_payment_attempt_failed": _C.GENERIC,
     "payment_method_currency_mismatch": _C.CURRENCY_NOT_SUPPORTED,
+    "payment_method_provider_decline": _C.GENERIC,
     "payment_method_unactivated": _C.CARD_NOT_SUPPORTED,
     "payment_method_unsupported_type": _C.CARD_NOT_SUPPORTED,
     "postal_code_invalid": _C.INCORRECT_ADDRESS,
     "processing_error": _C.PROCESSING_ERROR,
 }
+
+# Another copy of this request, or another request for the same object, is still at work.
+IN_PROGRESS_CODES: frozenset[str] = frozenset({"idempotency_key_in_use", "lock_timeout"})
+
+# A follow-up met a PaymentIntent that has moved without it, or by an earlier copy of it.
+UNEXPECTED_STATE_CODES: frozenset[str] = frozenset(
+    {"intent_invalid_state", "payment_intent_unexpected_state"}
+)
 
 # Codes that speak of the account or its keys, never of the payment.
 ACCOUNT_CODES: frozenset[str] = frozenset(

@@ -7,6 +7,7 @@ a header may carry several v1 signatures while a secret is being changed.
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Callable, Mapping
 
 import orjson
@@ -30,10 +31,13 @@ from turnout.domain.operation import OperationKind
 from turnout.domain.outcomes import Outcome, OutcomeKind, ProviderEvent
 from turnout.ports import WebhookDelivery, WebhookRejected
 
+log = logging.getLogger(__name__)
+
 # Stripe's own libraries allow five minutes; a clock that runs behind is as suspicious as an old
 # notification, so it counts to both sides.
 TOLERANCE_S = 300
 _SIGNATURES_MAX = 16
+_SHOWN_MAX = 64
 
 _K = OperationKind
 
@@ -66,6 +70,13 @@ def read(
         for one in reader(subject, account):
             if one.outcome.kind is OutcomeKind.UNKNOWN:
                 # It tells nothing; what is known otherwise must not be made less known by it.
+                log.warning(
+                    "account %s: the event %s of %s is not understood (%s)",
+                    account.account_id,
+                    text(event, "type"),
+                    one.operation_reference[:_SHOWN_MAX],
+                    one.outcome.reason,
+                )
                 continue
             one.event_id = f"{event_id}{one.event_id}"
             one.event_type = text(event, "type")
@@ -96,7 +107,9 @@ def _check_signature(account: Account, header: str, body: bytes, now_ns: int) ->
     for secret in account.webhook_secrets:
         expected = hmac_sha256(secret.reveal().encode(), signed).hex()
         for candidate in signatures:
-            good |= hmac.compare_digest(expected.encode(), candidate.encode())
+            good |= hmac.compare_digest(
+                expected.encode(), candidate.encode("utf-8", "surrogatepass")
+            )
     if not good:
         raise WebhookRejected(
             "signature_wrong",
@@ -134,11 +147,15 @@ def _intent(subject: Json, account: Account) -> list[ProviderEvent]:
 
 def _intent_canceled(subject: Json, account: Account) -> list[ProviderEvent]:
     """payment_intent.canceled: whatever was held is let go."""
+    if text(subject, "status") != "canceled":
+        return []
     return _released(subject, identifier(subject, "payment_intent", "pi_"), "canceled")
 
 
 def _charge_expired(subject: Json, account: Account) -> list[ProviderEvent]:
     """charge.expired: an authorization ran out uncaptured."""
+    if subject.get("captured") is True:
+        return []
     return _released(subject, text(subject, "payment_intent"), "expired")
 
 
@@ -166,9 +183,12 @@ def _charge_captured(subject: Json, account: Account) -> list[ProviderEvent]:
     if not intent or not operation or subject.get("captured") is not True:
         return []
     amount, currency = money(subject, "amount_captured")
+    if amount is None:
+        # Taken for the whole of it, a partial capture would be more than there was.
+        return []
     outcome = Outcome(
         OutcomeKind.SUCCEEDED,
-        provider_reference=text(subject, "id"),
+        provider_reference=identifier(subject, "charge", "ch_"),
         amount_minor=amount,
         currency=currency,
     )
