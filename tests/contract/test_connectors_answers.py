@@ -107,6 +107,20 @@ def test_adyens_example_payments_mean_what_they_say() -> None:
     assert read >= 5
 
 
+@pytest.mark.parametrize("schema", ["PaymentResponse", "PaymentDetailsResponse"])
+def test_every_result_code_that_the_description_lists_is_known_or_unknown(schema: str) -> None:
+    described = adyen().document["components"]["schemas"][schema]["properties"]
+    for code in [*described["resultCode"]["enum"], "AResultOfTomorrow"]:
+        body = {"resultCode": code, "pspReference": "SOMEPSP", "merchantReference": ATTEMPT,
+                "amount": {"value": 1234, "currency": "EUR"}}  # fmt: skip
+        wanted = _RESULTS.get(code, OutcomeKind.UNKNOWN)
+        if code == "PartiallyAuthorised":
+            wanted = OutcomeKind.SUCCEEDED
+        outcome = payment_outcome(body, ATTEMPT)
+        assert outcome.kind is wanted, code
+        assert outcome.reason or outcome.kind not in {OutcomeKind.UNKNOWN, OutcomeKind.PENDING}
+
+
 def test_adyens_example_errors_never_say_that_money_moved() -> None:
     read = 0
     for path, status, name, body in adyen_answers():
@@ -284,8 +298,26 @@ def test_stripes_fixtures_with_our_mark_mean_what_they_say() -> None:
     described = stripe().document["components"]["schemas"]["payment_intent"]["properties"]
     for status in described["status"]["enum"]:
         intent_outcome({**intent, "status": status}, ATTEMPT, False, manual=None)
+    for reason in described["cancellation_reason"]["enum"]:
+        gone = {**intent, "status": "canceled", "cancellation_reason": reason}
+        assert intent_outcome(gone, ATTEMPT, False, manual=False).kind is OutcomeKind.DECLINED
+    for capture in described["capture_method"]["enum"]:
+        taken = {**intent, "status": "succeeded", "capture_method": capture}
+        for manual in (False, True):
+            outcome = intent_outcome(taken, ATTEMPT, False, manual=manual)
+            fits = manual is (capture == "manual")
+            assert outcome.kind is (OutcomeKind.SUCCEEDED if fits else OutcomeKind.UNKNOWN)
     refund = {**fixtures["refund"], **mark}
     assert refund_outcome(refund, ATTEMPT).kind is OutcomeKind.SUCCEEDED
+    for status, wanted in (
+        ("pending", OutcomeKind.PENDING),
+        ("requires_action", OutcomeKind.PENDING),
+        ("failed", OutcomeKind.DECLINED),
+        ("canceled", OutcomeKind.DECLINED),
+        ("musing", OutcomeKind.UNKNOWN),
+        ("", OutcomeKind.UNKNOWN),
+    ):
+        assert refund_outcome({**refund, "status": status}, ATTEMPT).kind is wanted, status
     assert charge_outcome(fixtures["charge"], INTENT).kind is OutcomeKind.SUCCEEDED
 
 

@@ -11,7 +11,12 @@ from turnout.connectors.adyen.codes import REFUSAL_CODES, REFUSAL_WORDS
 from turnout.connectors.adyen.codes import SCALE as ADYEN_SCALE
 from turnout.connectors.stripe.codes import DECLINE_CODES
 from turnout.connectors.stripe.codes import SCALE as STRIPE_SCALE
-from turnout.connectors.verdicts import FINAL_ISSUER_CODES, MERCHANT_ADVICE, declined
+from turnout.connectors.verdicts import (
+    FINAL_ISSUER_CODES,
+    ISSUER_CODES,
+    MERCHANT_ADVICE,
+    declined,
+)
 from turnout.domain.declines import ADVICE, DeclineCode, RetryAdvice
 from turnout.domain.money import EXPONENTS
 
@@ -59,6 +64,22 @@ def test_visas_final_codes_end_the_cascade() -> None:
         outcome = declined(DeclineCode.DO_NOT_HONOR, issuer_code=code)
         assert outcome.decline is not None
         assert (outcome.decline.soft, outcome.decline.advice) == (False, RetryAdvice.NEVER_RETRY)
+
+
+def test_what_the_issuer_said_agrees_with_visas_categories() -> None:
+    listed = {one["code"]: one.get("visa_category") for one in
+              codes("card-response-codes.json")["codes"]}  # fmt: skip
+    assert set(ISSUER_CODES) <= set(listed)
+    for code, category in listed.items():
+        for vague in (DeclineCode.GENERIC, DeclineCode.DO_NOT_HONOR):
+            decline = declined(vague, issuer_code=code.removeprefix("0")).decline
+            assert decline is not None
+            if category == 1:
+                assert (decline.soft, decline.advice) == (False, RetryAdvice.NEVER_RETRY), code
+            if category == 3:
+                # The data must be mended first.
+                assert not decline.soft, code
+                assert decline.advice in {RetryAdvice.FIX_DETAILS, RetryAdvice.CUSTOMER_ACTION}
 
 
 def test_mastercards_advice_ends_the_cascade() -> None:

@@ -204,9 +204,9 @@ class HttpClient:
             connection.close()
         else:
             connection.release()
-        encoding = headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", ""):
-            body = _inflate(body, encoding)
+        encoding = headers.get("content-encoding")
+        if encoding:
+            body = _inflate(body, encoding.strip().lower())
         return HttpResponse(status, headers, body)
 
     async def _connection(
@@ -316,6 +316,8 @@ def _inflate(body: bytes, encoding: str) -> bytes:
     Raises:
         HttpUnknown: not a compression that we know, broken, or a bomb.
     """
+    if encoding == "identity":
+        return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise HttpUnknown("bad_encoding")
     limit = min(BODY_MAX_BYTES, max(INFLATE_FREE_BYTES, INFLATE_RATIO_MAX * len(body)))

@@ -178,7 +178,7 @@ def _authorised(document: Json, more: Json, partially: bool) -> Outcome:
 def _approved(more: Json, amount: Json) -> tuple[int, str] | None:
     """What the acquirer approved, where it can be read."""
     value = text(more, "authorisedAmountValue")
-    if not _DIGITS.match(value):
+    if not value or not _DIGITS.match(value):
         return None
     currency = text(more, "authorisedAmountCurrency") or text(amount, "currency")
     amount_minor, currency = money({"value": int(value), "currency": currency})

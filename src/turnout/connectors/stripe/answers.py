@@ -194,9 +194,12 @@ def _acted_on(intent: Json) -> str:
 
     What a manual capture took says nothing of the authorization, nor does 0 beside these statuses.
     """
-    status, manual = text(intent, "status"), text(intent, "capture_method") == "manual"
-    field = {"requires_capture": "amount_capturable", "succeeded": "amount_received"}.get(status)
-    if field is None or (status == "succeeded" and manual):
+    status = intent.get("status")
+    if status == "requires_capture":
+        field = "amount_capturable"
+    elif status == "succeeded" and intent.get("capture_method") != "manual":
+        field = "amount_received"
+    else:
         return "amount"
     return field if intent.get(field) else "amount"
 
