@@ -207,10 +207,16 @@ async def test_whatever_is_let_through_means_what_it_says(edge: Running) -> None
 
 
 async def test_text_that_is_not_utf8_is_found(edge: Running) -> None:
-    for raw, at in ((b"\xff\xfe", 14), (b"ok \xed\xa0\x80", 17), (b"\xc3\xa9 \xc0\x80", 17)):
+    for raw, at in (
+        *((b"\xff\xfe", 14), (b"ok \xed\xa0\x80", 17), (b"\xc3\xa9 \xc0\x80", 17)),
+        # Cut off, overlong, beyond Unicode, a continuation of nothing.
+        *((b"\xc3", 14), (b"\xe2\x82", 14), (b"\xf0\x9d\x84", 14), (b"\xc3\xa9\xe2\x82", 16)),
+        *((b"\xe0\x9f\xbf", 14), (b"\xf0\x8f\xbf\xbf", 14), (b"\xf4\x90\x80\x80", 14)),
+        *((b"\xf5\x80\x80\x80", 14), (b"\x80", 14), (b"\xc1\xbf", 14)),
+    ):
         _, answer = await refused(edge, b'{"currency":"' + raw + b'"}')
         assert answer["message"] == f"body: is not UTF-8: broken at byte {at}"
-    text = "é € 𝄞 \U0010ffff \ud7ff \ue000 \uffff"
+    text = "\x80\u07ff\u0800\u9fff\U00010000é € 𝄞 \U0010ffff \ud7ff \ue000 \uffff"
     status, _, _ = await edge.authorize(
         {**CARD, "description": text}, {"content-type": "application/json"}
     )

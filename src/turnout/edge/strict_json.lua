@@ -312,29 +312,40 @@ function Reader:value(field, path, depth)
   end)
 end
 
--- Well-formed UTF-8 of two, three and four bytes; overlong forms, surrogates and what lies beyond
--- Unicode are not in it.
-local SEQUENCES = {
-  "^[\194-\223][\128-\191]",
-  "^\224[\160-\191][\128-\191]",
-  "^[\225-\236\238\239][\128-\191][\128-\191]",
-  "^\237[\128-\159][\128-\191]",
-  "^\240[\144-\191][\128-\191][\128-\191]",
-  "^[\241-\243][\128-\191][\128-\191][\128-\191]",
-  "^\244[\128-\143][\128-\191][\128-\191]",
-}
+local function is_tail(one)
+  return one and one >= 128 and one <= 191
+end
+
+-- Returns where the character beyond ASCII that begins here ends; nil where it is none: overlong
+-- forms, surrogates and what lies beyond Unicode are not UTF-8.
+local function character_end(text, at)
+  local first, second, third, fourth = byte(text, at, at + 3)
+  if first < 194 or first > 244 or not is_tail(second) then
+    return nil
+  elseif first < 224 then
+    return at + 1
+  elseif not is_tail(third) or first == 224 and second < 160 or first == 237 and second > 159 then
+    return nil
+  elseif first < 240 then
+    return at + 2
+  elseif not is_tail(fourth) or first == 240 and second < 144 or first == 244 and second > 143 then
+    return nil
+  end
+  return at + 3
+end
 
 local function check_utf8(text)
   local at = find(text, "[\128-\255]")
   while at do
-    local last
-    for _, sequence in ipairs(SEQUENCES) do
-      last = last or select(2, find(text, sequence, at))
-    end
+    local last = character_end(text, at)
     if not last then
       fail("body", "is not UTF-8: broken at byte " .. at)
     end
-    at = find(text, "[\128-\255]", last + 1)
+    at = last + 1
+    local following = byte(text, at)
+    if not following or following < 128 then
+      at = find(text, "[\128-\255]", at)
+    end
   end
 end
 
