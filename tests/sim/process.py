@@ -25,13 +25,13 @@ from turnout.orchestration.parts import Parts
 from turnout.orchestration.payments import Payments
 from turnout.orchestration.recovery import Recovery
 from turnout.orchestration.refunds import Refunds
-from turnout.orchestration.routes import STATE_BLOB, RoutingEngine
+from turnout.orchestration.routes import STATE_BLOB
 from turnout.orchestration.schedule import Schedule
 from turnout.orchestration.settle import Settler
 from turnout.orchestration.tokens import Tokens
 from turnout.orchestration.webhooks import Webhooks
 from turnout.ports import StoreUnavailable
-from turnout.routing import RoutingError
+from turnout.routing import RoutingEngine, RoutingError
 from turnout.server.encode import ProtoEncoder
 from turnout.vault import CardVault, sandbox_bins
 

@@ -24,9 +24,10 @@ from tests.sim.stripe import StripeModel
 from tests.sim.watch import Watch
 from turnout.domain.accounts import Account, Merchant, Profile, Secret
 from turnout.orchestration.budgets import RetrySettings
-from turnout.orchestration.routes import RoutingSettings, engine_config
+from turnout.orchestration.routes import engine_config
 from turnout.orchestration.schedule import RecoverySettings
 from turnout.ports import HttpRequest
+from turnout.routing import RoutingSettings
 
 START_S = 1_790_000_000
 _START_NS = START_S * 1_000_000_000

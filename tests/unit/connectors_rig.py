@@ -208,8 +208,6 @@ def follow_up(kind: OperationKind, reference: str, **changes: Any) -> FollowUpRe
         PAYMENT,
         ATTEMPT,
         reference,
-        {},
-        1234,
         1234,
         "EUR",
         True,

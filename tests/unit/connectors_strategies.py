@@ -130,7 +130,6 @@ def follow_ups(draw: st.DrawFn, reference: str) -> FollowUpRequest:
         amount_minor=draw(amounts),
         currency=draw(currencies),
         final=draw(st.booleans()),
-        captured=draw(st.booleans()),
         reason=draw(
             st.sampled_from(
                 ["", "duplicate", "fraudulent", "requested_by_customer", "returned", "abandoned",

@@ -35,7 +35,6 @@ from turnout.orchestration.recovery import Recovery
 from turnout.orchestration.refunds import Refunds
 from turnout.orchestration.replays import Replays
 from turnout.orchestration.reviews import Reviews
-from turnout.orchestration.routes import RoutingEngine, RoutingSettings
 from turnout.orchestration.rulesets import Rulesets
 from turnout.orchestration.schedule import RecoverySettings, Schedule
 from turnout.orchestration.settle import Settler
@@ -51,6 +50,7 @@ from turnout.ports import (
     Store,
     WebhookDelivery,
 )
+from turnout.routing import RoutingEngine, RoutingSettings
 from turnout.server.encode import ProtoEncoder
 from turnout.server.routing import encode_ruleset
 from turnout.stores.memory import MemoryStore

@@ -226,7 +226,6 @@ async def test_a_lost_answer_is_asked_for_again_with_the_same_bytes() -> None:
 async def test_after_a_lost_copy_only_the_intent_itself_can_speak(second: Any) -> None:
     outcome, _ = await confirm(lost(), second)
     assert outcome.kind is OutcomeKind.UNKNOWN
-    assert outcome.provider_state["payment_method"] == METHOD
     assert PAN not in outcome.provider_state["payment_intent_body"]
 
 

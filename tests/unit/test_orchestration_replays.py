@@ -12,11 +12,10 @@ from turnout.domain import ids
 from turnout.domain.accounts import Account, Fees, Profile
 from turnout.domain.operation import OperationState
 from turnout.orchestration.replays import Candidate, ReplayReport, try_decisions
-from turnout.orchestration.routes import KeptRuleset, RoutingSettings, engine_config, profile_key
+from turnout.orchestration.routes import KeptRuleset, engine_config, profile_key
 from turnout.orchestration.snapshots import SnapshotLost
 from turnout.ports import DecidedAttempt, DecisionFilter, DecisionRecord
-from turnout.routing import RoutingEngine, RoutingFacts, RoutingOutcome
-from turnout.routing.engine import Permit
+from turnout.routing import Permit, RoutingEngine, RoutingFacts, RoutingOutcome, RoutingSettings
 from turnout.routing.replay import DOUBLY_ROBUST, IPS
 
 MERCHANT, PROFILE = "mer_shop", "pro_shop"

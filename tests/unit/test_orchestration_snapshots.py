@@ -11,12 +11,7 @@ from tests.unit.rig import MERCHANT, START_NS, Rig, accounts, idem, make_rig
 from turnout import v1
 from turnout.domain.accounts import Profile
 from turnout.orchestration.commands import ActivateRulesetCommand, CreateRulesetCommand
-from turnout.orchestration.routes import (
-    KeptRuleset,
-    RoutingSettings,
-    engine_config,
-    profile_key,
-)
+from turnout.orchestration.routes import KeptRuleset, engine_config, profile_key
 from turnout.orchestration.snapshots import (
     RulesetsUnfit,
     SnapshotLost,
@@ -26,6 +21,7 @@ from turnout.orchestration.snapshots import (
     prepare,
 )
 from turnout.ports import ActivationRecord
+from turnout.routing import RoutingSettings
 from turnout.stores.memory import MemoryStore
 
 ACCOUNTS = accounts("acc_a", "acc_b")

@@ -36,7 +36,7 @@ from turnout.orchestration.recovery import Recovery
 from turnout.orchestration.refunds import Refunds
 from turnout.orchestration.replays import Replays
 from turnout.orchestration.reviews import Reviews
-from turnout.orchestration.routes import RoutingEngine, RoutingSettings, engine_config
+from turnout.orchestration.routes import engine_config
 from turnout.orchestration.rulesets import Rulesets
 from turnout.orchestration.schedule import RecoverySettings, Schedule
 from turnout.orchestration.settle import Settler
@@ -50,7 +50,7 @@ from turnout.orchestration.snapshots import (
 from turnout.orchestration.tokens import Tokens
 from turnout.orchestration.webhooks import Webhooks
 from turnout.ports import BinDirectory, Connector, Store
-from turnout.routing import RoutingError
+from turnout.routing import RoutingEngine, RoutingError, RoutingSettings
 from turnout.server.auth import KeyRing
 from turnout.server.encode import ProtoEncoder
 from turnout.server.routing import encode_ruleset

@@ -17,8 +17,6 @@ REFUND: Final = "ref_"
 EVENT: Final = "evt_"
 DECISION: Final = "dec_"
 TOKEN: Final = "tok_"
-MERCHANT: Final = "mer_"
-ACCOUNT: Final = "acc_"
 LEDGER_TRANSACTION: Final = "ltx_"
 WEBHOOK: Final = "whk_"
 

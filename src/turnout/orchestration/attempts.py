@@ -24,7 +24,7 @@ from turnout.orchestration.change import Change
 from turnout.orchestration.choice import choose
 from turnout.orchestration.idempotency import Run
 from turnout.orchestration.parts import Parts
-from turnout.orchestration.routes import Choice, Decision, summary_of
+from turnout.orchestration.routes import Choice, summary_of
 from turnout.orchestration.schemes import Tally, counters_busy
 from turnout.ports import (
     AttemptRefused,
@@ -35,7 +35,7 @@ from turnout.ports import (
     UnitOfWork,
     VersionConflict,
 )
-from turnout.routing.engine import Blocked, Permit, Refusal, RoutingOutcome
+from turnout.routing import Blocked, Decision, Permit, Refusal, RoutingOutcome
 
 _Kind = members(OperationKind)
 _State = members(OperationState)

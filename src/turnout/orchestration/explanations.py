@@ -15,18 +15,12 @@ from turnout.domain.errors import FieldError, InvalidRequest, NotFound, StateCon
 from turnout.domain.payment import Payment, PaymentStatus
 from turnout.orchestration.commands import Caller, SimulateCommand
 from turnout.orchestration.parts import Parts
-from turnout.orchestration.routes import (
-    Decision,
-    KeptRuleset,
-    engine_config,
-    facts_of,
-    profile_key,
-)
+from turnout.orchestration.routes import KeptRuleset, engine_config, facts_of, profile_key
 from turnout.orchestration.rulesets import Rulesets, read_document, refuse_unfit
 from turnout.orchestration.snapshots import SnapshotLost, Snapshots
 from turnout.orchestration.validate import check_simulation
 from turnout.ports import DecisionRecord
-from turnout.routing.engine import RoutingEngine, RoutingError
+from turnout.routing import Decision, RoutingEngine, RoutingError
 
 _SIMULATED = "dec_simulated"
 

@@ -36,7 +36,7 @@ from turnout.ports import (
     RefundFilter,
     VersionConflict,
 )
-from turnout.routing.engine import Refusal
+from turnout.routing import Refusal
 
 _Kind = members(OperationKind)
 _State = members(OperationState)
@@ -241,14 +241,11 @@ class FollowUps:
             payment.payment_id,
             authorization.operation_id,
             authorization.provider_reference,
-            authorization.provider_state,
-            authorization.amount_minor,
             operation.amount_minor,
             operation.currency,
             operation.final,
             operation.details.reason if operation.details is not None else "",
             parts.mint.clock.monotonic_ns() + account.timeout_ms * _MS,
-            captured=payment.captured_minor > 0,
         )
         permit = parts.engine.begin(
             account.account_id, now_ns=parts.mint.clock.now_ns(), required=True

@@ -24,11 +24,11 @@ from turnout.orchestration.directory import Directory
 from turnout.orchestration.idempotency import Run
 from turnout.orchestration.mint import Mint
 from turnout.orchestration.observer import Observer
-from turnout.orchestration.routes import RoutingEngine, routing_outcome
+from turnout.orchestration.routes import routing_outcome
 from turnout.orchestration.schedule import Schedule
 from turnout.orchestration.settle import Settler
 from turnout.ports import Encoder, Store, StoreUnavailable, UnitOfWork, VersionConflict
-from turnout.routing.engine import Permit, RoutingError, RoutingOutcome
+from turnout.routing import Permit, RoutingEngine, RoutingError, RoutingOutcome
 from turnout.vault import CardVault
 
 _Kind = members(OperationKind)

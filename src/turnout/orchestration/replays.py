@@ -21,7 +21,7 @@ from turnout.orchestration.routes import KeptRuleset, engine_config, profile_key
 from turnout.orchestration.rulesets import Rulesets, read_document, refuse_unfit
 from turnout.orchestration.snapshots import SnapshotLost, Snapshots
 from turnout.ports import DecidedAttempt, DecisionFilter
-from turnout.routing.engine import Decision, RankedAccount, RoutingEngine, RoutingError
+from turnout.routing import Decision, RankedAccount, RoutingEngine, RoutingError
 from turnout.routing.replay import LoggedPayment, Option, Replay, Replayed
 
 MOST_DECISIONS = 100_000

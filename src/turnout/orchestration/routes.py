@@ -15,15 +15,17 @@ from turnout.domain.declines import RetryAdvice
 from turnout.domain.members import members
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import DecisionSummary, Payment
-from turnout.routing.engine import Decision, RoutingEngine, RoutingFacts, RoutingOutcome
-from turnout.routing.explain import brief
-from turnout.routing.snapshot import (
+from turnout.routing import (
     AmountLimit,
+    Decision,
     RoutingAccount,
+    RoutingFacts,
+    RoutingOutcome,
     RoutingProfile,
     RoutingSettings,
     compile_config,
 )
+from turnout.routing.explain import brief
 
 _Funding = members(Funding)
 _Network = members(Network)
@@ -193,21 +195,3 @@ def summary_of(choice: Choice, config_version: int) -> DecisionSummary:
         choice.ruleset_version,
         list(decision.matched_rules),
     )
-
-
-__all__ = [
-    "MULTI_CAPTURE",
-    "STATE_BLOB",
-    "Choice",
-    "Decision",
-    "KeptRuleset",
-    "ProfileMode",
-    "RoutingEngine",
-    "RoutingSettings",
-    "Rulesets",
-    "engine_config",
-    "facts_of",
-    "profile_key",
-    "routing_outcome",
-    "summary_of",
-]

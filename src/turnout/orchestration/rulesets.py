@@ -42,7 +42,7 @@ from turnout.ports import (
     UnitOfWork,
     VersionConflict,
 )
-from turnout.routing.engine import RoutingError
+from turnout.routing import RoutingError
 from turnout.routing.rules import RulesetDocument, RulesetInvalid, from_json, from_mapping
 from turnout.routing.rules.document import FIRST_MATCH
 from turnout.routing.rules.findings import Finding, Severity

@@ -21,11 +21,10 @@ from turnout.orchestration.routes import (
     engine_config,
 )
 from turnout.ports import ActivationRecord, RulesetStore, SnapshotRecord, Store
-from turnout.routing.engine import CompiledConfig, RoutingEngine
+from turnout.routing import CompiledConfig, RoutingEngine, RoutingSettings, fill_rulesets
 from turnout.routing.rules import RulesetInvalid, from_mapping
 from turnout.routing.rules.check import check
 from turnout.routing.rules.findings import Finding, Severity
-from turnout.routing.snapshot import RoutingSettings, fill_rulesets
 
 # How many versions that were in force before are kept for payments that began with them.
 _KEPT_BEFORE = 16

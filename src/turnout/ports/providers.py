@@ -33,7 +33,6 @@ class AuthorizeRequest:
     reveal: Reveal
     details: PaymentDetails
     deadline_ns: int
-    provider_state: dict[str, str] = field(default_factory=dict)
     require_three_ds: bool = False
 
 
@@ -44,7 +43,6 @@ class FollowUpRequest:
     Attributes:
         authorization_reference: the provider's id of the authorization; empty in a cancel of an
             authorization whose outcome is unknown, which goes by `authorization_operation_id`.
-        authorized_minor: what was authorized.
         final: for a capture: the rest is to be released.
     """
 
@@ -53,14 +51,11 @@ class FollowUpRequest:
     payment_id: str
     authorization_operation_id: str
     authorization_reference: str
-    authorization_state: dict[str, str]
-    authorized_minor: int
     amount_minor: int
     currency: str
     final: bool
     reason: str
     deadline_ns: int
-    captured: bool = False
 
 
 @dataclass(slots=True)
@@ -128,9 +123,9 @@ class WebhookRejected(Exception):
 class Connector(Protocol):
     """Our adapter to one provider's API. Stateless; one serves all accounts.
 
-    The four calls and `inquire` never raise for anything that a network or a provider can do:
-    every such thing is an Outcome. What they raise is a defect, and orchestration treats it as
-    UNKNOWN.
+    `authorize`, `follow_up` and `inquire` never raise for anything that a network or a provider
+    can do: every such thing is an Outcome. What they raise is a defect, and orchestration treats
+    it as UNKNOWN.
     """
 
     provider: str

@@ -2,8 +2,12 @@
 
 from turnout.routing.engine import (
     AccountHealth,
+    Blocked,
+    CompiledConfig,
     Decision,
+    FilteredAccount,
     Permit,
+    RankedAccount,
     Refusal,
     RoutingEngine,
     RoutingError,
@@ -16,13 +20,18 @@ from turnout.routing.snapshot import (
     RoutingProfile,
     RoutingSettings,
     compile_config,
+    fill_rulesets,
 )
 
 __all__ = [
     "AccountHealth",
     "AmountLimit",
+    "Blocked",
+    "CompiledConfig",
     "Decision",
+    "FilteredAccount",
     "Permit",
+    "RankedAccount",
     "Refusal",
     "RoutingAccount",
     "RoutingEngine",
@@ -32,4 +41,5 @@ __all__ = [
     "RoutingProfile",
     "RoutingSettings",
     "compile_config",
+    "fill_rulesets",
 ]

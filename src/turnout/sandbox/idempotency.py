@@ -25,7 +25,6 @@ class Stored:
     status: int = 0
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    reused_with_other_body: bool = False
 
     @property
     def done(self) -> bool:
@@ -52,7 +51,6 @@ class KeyStore:
         stored = self._stored.get(name)
         if stored is not None and now_s - stored.at_s <= self._valid_s:
             if stored.fingerprint != fingerprint or stored.endpoint != endpoint:
-                stored.reused_with_other_body = True
                 return Claim.OTHER_REQUEST, stored
             return (Claim.REPLAY if stored.done else Claim.IN_PROGRESS), stored
         stored = Stored(fingerprint, endpoint, now_s)

@@ -155,10 +155,6 @@ class WebhookCourier:
         """What waits, in the order in which it would leave."""
         return [due.delivery for due in sorted(self._heap + self._held)]
 
-    def is_held(self) -> bool:
-        """Whether any profile holds deliveries back."""
-        return self._default.hold or any(p.hold for p in self.profiles.values())
-
     async def flush(
         self, order: str = "fifo", copies: int = 1, limit: int | None = None
     ) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from turnout.orchestration.commands import (
 )
 from turnout.orchestration.explanations import Explained
 from turnout.orchestration.rulesets import Ruleset, RulesetState
-from turnout.routing.engine import FilteredAccount, RankedAccount
+from turnout.routing import FilteredAccount, RankedAccount
 from turnout.routing.explain import AccountReason, explain
 from turnout.routing.rules.diff import ChangeKind, diff
 from turnout.routing.rules.findings import Finding, Severity

@@ -120,12 +120,9 @@ class StripeConnector:
         amount = SCALE.to_provider(request.amount_minor, request.currency)
         if amount is None:
             return declined(DeclineCode.AMOUNT_INVALID, provider_code="amount_not_expressible")
-        method = request.provider_state.get("payment_method", "")
-        if not method:
-            made = await self._make_method(account, request)
-            if isinstance(made, Outcome):
-                return made
-            method = made
+        method = await self._make_method(account, request)
+        if isinstance(method, Outcome):
+            return method
         body = requests.payment_intent_body(request, amount, method, prepared.return_url)
         answer = await self._post(
             account,
@@ -137,7 +134,7 @@ class StripeConnector:
         manual = request.capture_method is CaptureMethod.MANUAL
         outcome = _authorized(answer, request.operation_id, account.live, manual)
         if outcome.kind is OutcomeKind.UNKNOWN:
-            outcome.provider_state.update(payment_method=method, payment_intent_body=body)
+            outcome.provider_state["payment_intent_body"] = body
         return outcome
 
     async def _make_method(self, account: Account, request: AuthorizeRequest) -> str | Outcome:
