@@ -41,8 +41,8 @@ from turnout.ports import (
 )
 from turnout.stores import laws
 from turnout.stores.sqlite import attempts, ledger, opening, reads, units
-from turnout.stores.sqlite.rulesets import RulesetTables
-from turnout.stores.sqlite.writer import Writer, unavailable
+from turnout.stores.sqlite.rulesets import RulesetTables, all_rows
+from turnout.stores.sqlite.writer import Writer, Written, unavailable
 from turnout.stores.waking import Subscription, Waking
 
 _T = TypeVar("_T")
@@ -51,7 +51,7 @@ _T = TypeVar("_T")
 _ROWS_ON_LOOP = 100
 
 
-class SqliteStore(RulesetTables):
+class SqliteStore(Written, RulesetTables):
     """A `Store` in the file `path`, which it makes (mode 0600) where there is none.
 
     One process may have it open for writing; the composition root holds the lock that sees to it.
@@ -74,34 +74,6 @@ class SqliteStore(RulesetTables):
         self._last_at_open = self._row("SELECT coalesce(max(rowid), 0) FROM operations")[0]
         self._waking = Waking()
         self._writer = Writer(writing, kind.name, units.COLUMNS, units.refusal, self._waking.wake)
-
-    @property
-    def transactions(self) -> int:
-        """How many transactions were committed since it was opened."""
-        return self._writer.transactions
-
-    @property
-    def units(self) -> int:
-        """How many units of work they wrote."""
-        return self._writer.units
-
-    @property
-    def failing(self) -> str:
-        """Why it cannot be written now; empty where the last write went well."""
-        return self._writer.wounded or self._writer.failing
-
-    @property
-    def wounded(self) -> bool:
-        """Whether it will not be written any more before it was opened anew."""
-        return bool(self._writer.wounded)
-
-    async def probe(self) -> None:
-        """Writes a row as it stands: whether the medium takes writes again.
-
-        Raises:
-            StoreUnavailable: it does not.
-        """
-        await self._writer.run(opening.touch)
 
     def holds_tokens(self) -> bool:
         """Whether anything in it refers to a card in the vault."""
@@ -153,9 +125,9 @@ class SqliteStore(RulesetTables):
 
     async def _rows(self, limit: int, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         if limit > _ROWS_ON_LOOP:
-            return await self._scan(_all_rows, sql, values)
+            return await self._scan(all_rows, sql, values)
         with self._medium():
-            return _all_rows(self._reading, sql, values)
+            return all_rows(self._reading, sql, values)
 
     # --- claims --------------------------------------------------------------------------
 
@@ -335,8 +307,8 @@ class SqliteStore(RulesetTables):
         """See `Store.due_operations`."""
         if without:
             marks = ", ".join("?" * len(without))
-            rows = await self._scan(_all_rows, reads.DUE_WITHOUT.format(marks),
-                                    (now_ns, *without, limit))  # fmt: skip
+            sql = reads.DUE_WITHOUT.format(marks)
+            rows = await self._scan(all_rows, sql, (now_ns, *without, limit))
         else:
             rows = await self._rows(limit, reads.DUE, now_ns, limit)
         return [(row[0], row[1]) for row in rows]
@@ -431,12 +403,6 @@ class SqliteStore(RulesetTables):
         self._scanning.close()
         # The last connection to close folds the log back into the file.
         await asyncio.to_thread(self._writing.close)
-
-
-def _all_rows(
-    connection: apsw.Connection, sql: str, values: tuple[Any, ...]
-) -> list[tuple[Any, ...]]:
-    return connection.execute(sql, values).fetchall()
 
 
 def _fill_laws(connection: apsw.Connection) -> None:

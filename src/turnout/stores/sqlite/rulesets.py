@@ -21,6 +21,7 @@ from turnout.ports import (
     VersionConflict,
 )
 from turnout.stores.shapes import Row
+from turnout.stores.sqlite.units import CLAIM, claim_cells
 from turnout.stores.sqlite.writer import Writer
 
 _T = TypeVar("_T")
@@ -43,9 +44,8 @@ _OF = "merchant_id = ? AND profile_id = ? AND live = ?"
 _ADD_RULESET = _insert("rulesets", _RULESET)
 _ADD_ACTIVATION = _insert("ruleset_activations", _ACTIVATION)
 _ADD_SNAPSHOT = _insert("snapshots", _SNAPSHOT, "ON CONFLICT (snapshot_version) DO NOTHING")
-_ADD_CLAIM = """INSERT INTO claims
-    (merchant_id, rpc, key, fingerprint, payment_id, operation_id, created_at_ns, answer)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_ADD_CLAIM = f"""INSERT INTO claims ({", ".join(CLAIM)})
+    VALUES ({", ".join("?" * len(CLAIM))})"""
 _GET = f"{_select('rulesets', _RULESET)} WHERE {_OF} AND version = ?"
 _LIST = f"""{_select("rulesets", _RULESET)} WHERE {_OF} AND (? = 0 OR version < ?)
     ORDER BY version DESC LIMIT ?"""
@@ -66,7 +66,7 @@ class RulesetTables:
 
     async def _every_row(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows, read in the reader's thread."""
-        return await self._scan(_all_rows, sql, values)
+        return await self._scan(all_rows, sql, values)
 
     async def add_ruleset(self, ruleset: RulesetRecord, claim: Claim) -> None:
         """See `RulesetStore.add_ruleset`."""
@@ -125,28 +125,16 @@ class RulesetTables:
         return [_ACTIVATION.read(row) for row in rows]
 
 
-def _all_rows(
+def all_rows(
     connection: apsw.Connection, sql: str, values: tuple[Any, ...]
 ) -> list[tuple[Any, ...]]:
+    """All rows of a query, for a reader's thread."""
     return connection.execute(sql, values).fetchall()
 
 
 def _claim(connection: apsw.Connection, claim: Claim) -> None:
-    key = claim.key
     try:
-        connection.execute(
-            _ADD_CLAIM,
-            (
-                key.merchant_id,
-                key.rpc,
-                key.key,
-                claim.fingerprint,
-                claim.payment_id,
-                claim.operation_id,
-                claim.created_at_ns,
-                claim.answer,
-            ),
-        )
+        connection.execute(_ADD_CLAIM, claim_cells(claim))
     except apsw.ConstraintError:
         raise ClaimTaken from None
 

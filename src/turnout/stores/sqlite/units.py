@@ -53,14 +53,14 @@ DECISION = Row(DecisionRecord)
 REVIEW = Row(ReviewRecord)
 
 # The parts and their columns.
-_CLAIM = (
+CLAIM = (
     "merchant_id", "rpc", "key", "fingerprint", "payment_id", "operation_id", "created_at_ns",
     "answer",
 )  # fmt: skip
 # A movement of the domain has two or four postings; any other number is JSON in `postings`.
 _POSTED = tuple(f"{name}_{line}" for line in range(4) for name in ("book", "amount"))
 _PARTS: dict[str, tuple[str, ...]] = {
-    "claim": _CLAIM,
+    "claim": CLAIM,
     "payment": (*PAYMENT.names, "customer_reference"),
     "operation": OPERATION.names,
     "ledger": (*_LEDGER.names, *_POSTED, "postings"),
@@ -96,7 +96,7 @@ def encode(unit: UnitOfWork) -> Rows:
     answers, uncounted = unit.answers, unit.uncounted
     rows = [
         (
-            *(_NO_CLAIM if claim is None else _claim_cells(claim)),
+            *(_NO_CLAIM if claim is None else claim_cells(claim)),
             *(_NO_PAYMENT if payment is None else _payment_cells(payment, unit.details_stand)),
             *(OPERATION.cells(operations[0]) if operations else _NO_OPERATION),
             *(_ledger_cells(ledger[0]) if ledger else _NO_LEDGER),
@@ -127,7 +127,8 @@ def encode(unit: UnitOfWork) -> Rows:
     return rows
 
 
-def _claim_cells(claim: Claim) -> tuple[Any, ...]:
+def claim_cells(claim: Claim) -> tuple[Any, ...]:
+    """What a claim's columns hold."""
     key = claim.key
     return (
         key.merchant_id,
@@ -245,7 +246,7 @@ _TRIGGERS = (
     (
         "claim",
         "NEW.key IS NOT NULL",
-        f"INSERT INTO claims ({_names(_CLAIM)}) VALUES ({_cells('claim')});",
+        f"INSERT INTO claims ({_names(CLAIM)}) VALUES ({_cells('claim')});",
     ),
     (
         "payment",

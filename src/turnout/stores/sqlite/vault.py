@@ -13,7 +13,7 @@ from turnout.ports import VaultRecord, WrappedKey
 from turnout.stores.laws import RecordRefused
 from turnout.stores.shapes import Row
 from turnout.stores.sqlite import opening
-from turnout.stores.sqlite.writer import Writer, unavailable
+from turnout.stores.sqlite.writer import Writer, Written, unavailable
 
 _CARD = Row(VaultRecord)
 _KEY = Row(WrappedKey)
@@ -29,7 +29,7 @@ END;
 """
 
 
-class SqliteVaultStore:
+class SqliteVaultStore(Written):
     """A `VaultStore` in the file `path`, which it makes (mode 0600) where there is none."""
 
     def __init__(self, path: Path) -> None:
@@ -45,29 +45,6 @@ class SqliteVaultStore:
         self._writing.execute(_TRIGGER)
         self._reading = opening.connect_reader(path, kind)
         self._writer = Writer(self._writing, kind.name, _CARD.names, _refusal)
-
-    @property
-    def transactions(self) -> int:
-        """How many transactions were committed since it was opened."""
-        return self._writer.transactions
-
-    @property
-    def failing(self) -> str:
-        """Why it cannot be written now; empty where the last write went well."""
-        return self._writer.wounded or self._writer.failing
-
-    @property
-    def wounded(self) -> bool:
-        """Whether it will not be written any more before it was opened anew."""
-        return bool(self._writer.wounded)
-
-    async def probe(self) -> None:
-        """Writes a row as it stands: whether the medium takes writes again.
-
-        Raises:
-            StoreUnavailable: it does not.
-        """
-        await self._writer.run(opening.touch)
 
     def put(self, record: VaultRecord) -> Awaitable[None]:
         """See `VaultStore.put`."""

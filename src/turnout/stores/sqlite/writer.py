@@ -30,6 +30,7 @@ import apsw
 
 from turnout.ports import StoreUnavailable
 from turnout.stores.laws import RecordRefused
+from turnout.stores.sqlite import opening
 
 # A unit is one or more rows of the batch view.
 Rows = list[tuple[Any, ...]]
@@ -384,3 +385,37 @@ class Writer:
                 RecordRefused(str(error)) if isinstance(error, apsw.ConstraintError) else error
             )
         connection.execute("RELEASE job")
+
+
+class Written:
+    """What a store tells of its file, as its writer knows it."""
+
+    _writer: Writer
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions were committed since it was opened."""
+        return self._writer.transactions
+
+    @property
+    def units(self) -> int:
+        """How many units of work they wrote."""
+        return self._writer.units
+
+    @property
+    def failing(self) -> str:
+        """Why it cannot be written now; empty where the last write went well."""
+        return self._writer.wounded or self._writer.failing
+
+    @property
+    def wounded(self) -> bool:
+        """Whether it will not be written any more before it was opened anew."""
+        return bool(self._writer.wounded)
+
+    async def probe(self) -> None:
+        """Writes a row as it stands: whether the medium takes writes again.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        await self._writer.run(opening.touch)
