@@ -183,7 +183,6 @@ def test_no_bytes_get_through_the_border_as_anything_but_a_routing_error(blob: b
     before = engine.save()
     for attempt in (
         lambda: RoutingEngine(blob),
-        lambda: engine.reload(blob),
         lambda: engine.restore(blob, now_ns=0),
         lambda: engine.replay(blob, decision_id="dec_1"),
     ):

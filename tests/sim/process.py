@@ -31,7 +31,7 @@ from turnout.orchestration.settle import Settler
 from turnout.orchestration.tokens import Tokens
 from turnout.orchestration.webhooks import Webhooks
 from turnout.ports import StoreUnavailable
-from turnout.routing import RoutingEngine, RoutingError
+from turnout.routing import CompiledConfig, RoutingEngine, RoutingError
 from turnout.server.encode import ProtoEncoder
 from turnout.vault import CardVault, sandbox_bins
 
@@ -180,14 +180,13 @@ class Process:
         self.point("config.before")
         config = world.next_config(bad)
         try:
-            compiled = config.routing()
-            RoutingEngine(compiled)
+            compiled = CompiledConfig(config.routing())
         except (RoutingError, KeyError):
             world.note("config refused")
             return
         if bad:
             world.watch.fault("config", "a bad configuration was accepted")
-        self.engine.reload(compiled)
+        self.engine.install(compiled)
         self.directory.swap(config.merchants, config.profiles, config.accounts, config.version)
         world.config = config
         self.point("config.after")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from turnout.cli.top import Seen, table
+from turnout.cli.top import Accounts, table
 from turnout.telemetry.traffic import Traffic
 
 WELL: dict[str, Any] = {
@@ -23,8 +23,8 @@ WELL: dict[str, Any] = {
 }
 
 
-def seen(*accounts: Mapping[str, Any]) -> Seen:
-    return Seen(60, [{**WELL, **one} for one in accounts])
+def seen(*accounts: Mapping[str, Any]) -> Accounts:
+    return [{**WELL, **one} for one in accounts]
 
 
 def test_a_line_says_all_of_an_account() -> None:
@@ -65,7 +65,7 @@ def test_a_low_terminal_says_what_is_left_out() -> None:
     assert len(lines) <= 20
     assert lines[-1].startswith("and 32 more")
     assert len(table(seen(*many))) == 51
-    assert table(Seen(60, []))[-1] == "no accounts are configured"
+    assert table([])[-1] == "no accounts are configured"
 
 
 def test_traffic_is_of_the_last_minute() -> None:

@@ -7,7 +7,7 @@ import pytest
 from turnout.app.house import check_config, engine_config_of
 from turnout.config import ConfigError, Settings, load, write_sandbox_config
 from turnout.domain.accounts import FeeLine, Fees, Objective, RateLimit
-from turnout.routing import Decision, RoutingEngine, RoutingError, RoutingFacts
+from turnout.routing import CompiledConfig, Decision, RoutingEngine, RoutingError, RoutingFacts
 
 TEXT = """
 [routing]
@@ -108,7 +108,7 @@ def test_fees_decide_by_the_objective_and_a_reload_changes_both(tmp_path: Path) 
     assert by_id["acc_cheap"] == pytest.approx(40)
     newer = read(tmp_path, TEXT.replace("bps = 40 ", "bps = 900 "))
     assert newer.digest() != settings.digest()
-    engine.reload(engine_config_of(newer))
+    engine.install(CompiledConfig(engine_config_of(newer)))
     assert decide(engine).account_ids == ["acc_dear", "acc_cheap"]
 
 

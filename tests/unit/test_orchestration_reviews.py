@@ -17,6 +17,7 @@ from tests.unit.rig import (
     unknown,
 )
 from turnout import v1
+from turnout.app.watch import Watch
 from turnout.domain.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
@@ -422,3 +423,17 @@ async def test_not_found_is_not_believed_of_what_left_when_the_process_went_on(
         rig.clock.forward(wait_s)
         await rig.recovery.work_once()
     assert believed == [False, True]
+
+
+async def test_each_review_is_counted_once_by_its_reason(rig: Rig) -> None:
+    watch = Watch()
+    rig.parts.observer = watch.payments
+    rig.provider.says = {"acc_a": [Outcome(OutcomeKind.SUCCEEDED, amount_minor=1_100), unknown()]}
+    await rig.authorize("k1")
+    await rig.authorize("k2")
+    for _ in range(20):
+        rig.clock.forward(120)
+        await rig.recovery.work_once()
+    counted = watch.metrics.registry.get_sample_value
+    assert counted("turnout_reviews_total", {"reason": "amount_mismatch"}) == 1
+    assert counted("turnout_reviews_total", {"reason": "timeout"}) == 1

@@ -8,6 +8,7 @@ import pytest
 
 from turnout.routing import (
     AmountLimit,
+    CompiledConfig,
     Decision,
     Permit,
     Refusal,
@@ -29,7 +30,7 @@ FACTS = RoutingFacts(
 
 
 def engine(*accounts: RoutingAccount, settings: RoutingSettings | None = None) -> RoutingEngine:
-    order = RoutingProfile.in_order("pro_1", [account.id for account in accounts])
+    order = RoutingProfile("pro_1", [[account.id] for account in accounts])
     return RoutingEngine(compile_config(accounts, [order], settings))
 
 
@@ -180,14 +181,14 @@ def test_errors_have_codes_and_name_the_key() -> None:
     assert caught.value.code == "corrupt_state"
 
 
-def test_a_failed_reload_changes_nothing() -> None:
+def test_another_configuration_is_compiled_whole_or_not_at_all() -> None:
     router = two()
     before = router.snapshot_version
     with pytest.raises(RoutingError):
-        router.reload(b"{}")
-    assert router.snapshot_version == before
-    after = router.reload(compile_config([RoutingAccount("acc_a")], []))
-    assert after == router.snapshot_version != before
+        CompiledConfig(b"{}")
+    compiled = CompiledConfig(compile_config([RoutingAccount("acc_a")], []))
+    router.install(compiled)
+    assert compiled.snapshot_version == router.snapshot_version != before
 
 
 def test_the_version_is_the_contents() -> None:

@@ -33,7 +33,7 @@ def test_what_is_counted_is_shown() -> None:
     metrics.payments.declines.count("stripe", "do_not_honor")
     metrics.payments.replays.count("joined")
     metrics.calls.finished(Ended("AuthorizePayment", "OK", 5_000_000))
-    metrics.commits.committed("record", 7, 0.001)
+    metrics.commits.units.add(7, "record")
     metrics.recovery.fenced.inc(3)
     metrics.webhooks.rejected.count("adyen", "signature")
     metrics.accounts.set("acc_a", "half_open", 0.9, 0.01, 4)
@@ -45,7 +45,7 @@ def test_what_is_counted_is_shown() -> None:
         ("turnout_authorize_latency_seconds_sum", "part", "total"): 0.25,
         ("turnout_provider_latency_seconds_count", "provider", "stripe"): 1,
         ("turnout_idempotent_replays_total", "result", "joined"): 1,
-        ("turnout_commit_units_sum", "store", "record"): 7,
+        ("turnout_commit_units_total", "store", "record"): 7,
         ("turnout_breaker_state", "account_id", "acc_a"): 1,
         ("turnout_account_in_flight_calls", "account_id", "acc_a"): 4,
     }

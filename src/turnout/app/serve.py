@@ -95,7 +95,7 @@ async def _serve(house: House, watch: Watch, ends: Ends) -> None:
         settings.server, services, house.keys, house.clock, house.random, watch.calls
     )
     async with contextlib.AsyncExitStack() as stack:
-        await watch.open(house)
+        await watch.open(house, server)
         stack.push_async_callback(watch.close)
         fenced = await house.recovery.fence(_FENCED_BEFORE_READY)
         watch.metrics.recovery.fenced.inc(fenced)

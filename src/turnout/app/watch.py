@@ -24,6 +24,7 @@ from turnout.telemetry.traffic import Traffic
 
 if TYPE_CHECKING:
     from turnout.app.house import House
+    from turnout.server.server import GrpcServer
 
 log = get_logger("turnout.calls")
 
@@ -113,6 +114,17 @@ class Payments(Observer):
             request_id=request_id,
         )
 
+    def review(self, payment: Payment, operation: Operation) -> None:
+        """A person must look at the payment."""
+        self._figures.reviews.count(operation.reason)
+        log.error(
+            "payment.needs_review",
+            payment_id=payment.payment_id,
+            operation_id=operation.operation_id,
+            account_id=operation.account_id,
+            reason=operation.reason,
+        )
+
     def authorized(self, total_s: float, provider_s: float) -> None:
         """An authorization was answered."""
         self._figures.authorized(total_s, provider_s)
@@ -149,7 +161,7 @@ class CountedWebhooks:
         except TurnoutError as error:
             figures.rejected.count("unknown", error.reason.lower())
             raise
-        figures.received.count(self._watch.provider_of(account_id), "taken")
+        figures.received.count(self._watch.provider_of(account_id))
         return reply
 
 
@@ -165,7 +177,8 @@ class Watch:
         self._logs = logs
         self._house: House | None = None
         self._server: OperationsServer | None = None
-        self._written = (0, 0)
+        self._grpc: GrpcServer | None = None
+        self._written: dict[str, tuple[int, int]] = {}
 
     @property
     def port(self) -> int:
@@ -177,13 +190,17 @@ class Watch:
         account = self._house.directory.accounts.get(account_id) if self._house else None
         return account.provider if account is not None else "unknown"
 
-    async def open(self, house: House) -> None:
+    async def open(self, house: House, grpc: GrpcServer) -> None:
         """Listens on the operations port.
+
+        Args:
+            house: what is shown.
+            grpc: whose calls and streams are counted.
 
         Raises:
             OSError: the address cannot be listened on.
         """
-        self._house = house
+        self._house, self._grpc = house, grpc
         settings = house.settings.operations
         server = OperationsServer(self.metrics, self.readiness, [self._refresh], self.accounts)
         try:
@@ -227,17 +244,22 @@ class Watch:
             return
         metrics, now_ns = self.metrics, house.clock.now_ns()
         metrics.config_version.set(house.directory.config_version)
-        metrics.calls.in_flight.set(house.claims.in_flight)
         if self._logs is not None:
             metrics.log_lines_dropped.set(self._logs.dropped)
+        if self._grpc is not None:
+            metrics.calls.in_flight.set(self._grpc.calls)
+            metrics.calls.streams.set(self._grpc.streams)
+        # A newer configuration may have other accounts.
+        metrics.accounts.clear()
         for one in house.engine.health(now_ns=now_ns):
             metrics.accounts.set(
                 one.account_id, one.breaker, one.approval, one.failure_rate, one.in_flight
             )
-        written = (house.store.transactions, house.vault_store.transactions)
-        for store, now, before in zip(("record", "vault"), written, self._written, strict=True):
-            metrics.commits.commits.add(now - before, store)
-        self._written = written
+        for name, store in (("record", house.store), ("vault", house.vault_store)):
+            before = self._written.get(name, (0, 0))
+            now = self._written[name] = (store.transactions, store.units)
+            metrics.commits.commits.add(now[0] - before[0], name)
+            metrics.commits.units.add(now[1] - before[1], name)
         try:
             due = await house.store.due_operations(now_ns, _DUE_MOST)
             earliest_ns = await house.store.next_check_ns()

@@ -14,7 +14,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO
 
 from turnout.app.places import in_url, reachable
@@ -39,15 +38,11 @@ _LEGEND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One look at the accounts; `window_s` is how long traffic is counted."""
-
-    window_s: int
-    accounts: Sequence[Mapping[str, Any]]
+Accounts = Sequence[Mapping[str, Any]]
+"""One look at the accounts, as the operations port tells it."""
 
 
-def look(url: str) -> Seen:
+def look(url: str) -> Accounts:
     """Asks the operations port.
 
     Raises:
@@ -55,24 +50,24 @@ def look(url: str) -> Seen:
     """
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-            said = json.load(answer)
-        return Seen(said["window_s"], said["accounts"])
+            accounts: Accounts = json.load(answer)["accounts"]
+        return accounts
     except (urllib.error.URLError, ValueError, KeyError) as error:
         reason = getattr(error, "reason", None) or error
         raise OSError(f"{url} does not tell of the accounts ({reason})") from error
 
 
-def table(seen: Seen, *, rows: int = 0, colours: bool = False) -> list[str]:
+def table(accounts: Accounts, *, rows: int = 0, colours: bool = False) -> list[str]:
     """The table's lines, of at most 80 characters without their colours.
 
     Args:
-        seen: the accounts; the ill ones are shown first, then those with the most traffic.
+        accounts: the ill ones are shown first, then those with the most traffic.
         rows: how many lines there is room for; 0 for any number.
         colours: whether to make the ill ones red.
     """
-    total = sum(one["attempts"] for one in seen.accounts)
+    total = sum(one["attempts"] for one in accounts)
     ordered = sorted(
-        seen.accounts,
+        accounts,
         key=lambda one: (one["breaker"] == "closed", -one["attempts"], one["account_id"]),
     )
     lines = [_BOLD + _HEAD + _PLAIN if colours else _HEAD]
@@ -136,20 +131,20 @@ def run_top(
     url = f"http://{in_url(reachable(operations.host))}:{operations.port}/accounts"
     if once or not out.isatty():
         try:
-            seen = look(url)
+            accounts = look(url)
         except OSError as error:
             return _not_there(error)
-        print("\n".join(table(seen)), file=out, flush=True)
+        print("\n".join(table(accounts)), file=out, flush=True)
         return 0
     colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     try:
         # The first look before the screen is taken: an error is to stay on the usual one.
-        seen = look(url)
+        accounts = look(url)
     except OSError as error:
         return _not_there(error)
     out.write(_ENTER)
     try:
-        _watch(seen, url, colours, out, sleep)
+        _watch(accounts, url, colours, out, sleep)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -158,21 +153,21 @@ def run_top(
 
 
 def _watch(
-    seen: Seen, url: str, colours: bool, out: TextIO, sleep: Callable[[float], None]
+    accounts: Accounts, url: str, colours: bool, out: TextIO, sleep: Callable[[float], None]
 ) -> NoReturn:
     """Paints again and again, until it is interrupted."""
     trouble = ""
     while True:
         room = shutil.get_terminal_size((_WIDTH, 24))
         above = f"turnout routing top   {time.strftime('%H:%M:%S')}   ctrl-C ends"
-        body = table(seen, rows=room.lines - 2 - len(_LEGEND), colours=colours)
+        body = table(accounts, rows=room.lines - 2 - len(_LEGEND), colours=colours)
         lines = [f"{above}   {trouble}"[: room.columns], *body, *_LEGEND]
         out.write(_HOME + "".join(f"{line}{_END_OF_LINE}\r\n" for line in lines[:-1]))
         out.write(lines[-1] + _END_OF_LINE + _END_OF_SCREEN)
         out.flush()
         sleep(_EVERY_S)
         try:
-            seen, trouble = look(url), ""
+            accounts, trouble = look(url), ""
         except OSError:
             # A server that restarts comes back; what is shown meanwhile is old.
             trouble = "NO ANSWER, figures are old"

@@ -19,6 +19,9 @@ class Observer:
     def settled(self, payment: Payment, operation: Operation, request_id: str) -> None:
         """An outcome was written down; `request_id` is empty where no call waited for it."""
 
+    def review(self, payment: Payment, operation: Operation) -> None:
+        """A person must look at the payment; `operation.reason` says why."""
+
     def authorized(self, total_s: float, provider_s: float) -> None:
         """An authorization was answered: its whole time, and its providers' part of it."""
 

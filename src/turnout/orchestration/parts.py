@@ -172,7 +172,7 @@ class Parts:
             operation = payment.operation(operation_id)
             if operation is None:
                 raise KeyError(f"{payment.payment_id} has no operation {operation_id}")
-            before = operation.state
+            before, flagged = operation.state, payment.needs_review
             self.settler.settle(
                 change, operation, outcome, reverses=reverses, occurred_at_ns=occurred_at_ns
             )
@@ -186,6 +186,8 @@ class Parts:
                 payment = await self.read_again(payment.payment_id, run)
                 continue
             self._tell(payment, operation, run)
+            if payment.needs_review and not flagged:
+                self.observer.review(payment, operation)
             if before in _LEFT_OPEN and operation.kind is _Kind.AUTHORIZE:
                 await self._learn(payment, operation, outcome, change.now_ns)
             return payment

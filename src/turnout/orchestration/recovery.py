@@ -163,7 +163,7 @@ class Recovery:
             await self._parts.store.commit(change.unit(self._parts.encoder))
         except VersionConflict:
             return
-        log.error("%s needs a person: %s", operation.operation_id, operation.reason)
+        self._parts.observer.review(payment, operation)
 
     async def _put_off(self, payment_id: str, operation_id: str) -> None:
         """Nothing could be asked now: look again later."""

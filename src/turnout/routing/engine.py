@@ -372,20 +372,12 @@ class RoutingEngine:
         """
         self._router.observe(account_id, record, outcome, now_ns=now_ns)
 
-    def reload(self, config_json: bytes) -> str:
-        """Switch to another configuration and return its version.
+    def install(self, compiled: CompiledConfig) -> None:
+        """Switch to another configuration, in microseconds.
 
         Accounts that stay keep their health, breakers and open calls.
-
-        Raises:
-            RoutingError: invalid_config; nothing has changed then.
         """
-        return self.install(CompiledConfig(config_json))
-
-    def install(self, compiled: CompiledConfig) -> str:
-        """As `reload`, with what was compiled before, which takes microseconds."""
         self._router.install(compiled)
-        return compiled.snapshot_version
 
     def health(self, *, now_ns: int) -> list[AccountHealth]:
         """Every account's health, in the configuration's order."""

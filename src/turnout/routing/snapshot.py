@@ -80,11 +80,6 @@ class RoutingProfile:
     explore: bool = True
     ruleset: Mapping[str, object] | None = None
 
-    @classmethod
-    def in_order(cls, profile_id: str, account_ids: Sequence[str]) -> RoutingProfile:
-        """A strict priority order: one account in each tier."""
-        return cls(profile_id, tuple((account_id,) for account_id in account_ids))
-
 
 @dataclass(frozen=True, slots=True)
 class RoutingSettings:

@@ -36,6 +36,11 @@ class Drain:
         self._came = 0
         self.started = False
 
+    @property
+    def scopes(self) -> int:
+        """How many open-ended calls there are."""
+        return len(self._scopes)
+
     def begin(self, grace_s: float = 0.0) -> None:
         """Ends all open scopes after `grace_s`, and keeps calls to come waiting for `shut`."""
         self.started = True

@@ -77,14 +77,25 @@ class GrpcServer:
         certificates: Certificates | None,
         drain_ms: int,
         status: _Health,
-        drain: Drain,
+        face: Face,
     ) -> None:
         self._server = server
         self._drain_s = drain_ms / 1_000
         self._health = status
-        self._drain = drain
+        self._face = face
+        self._drain = face.drain
         self.port = port
         self.certificates = certificates
+
+    @property
+    def calls(self) -> int:
+        """How many calls are under way, streams and their messages among them."""
+        return self._face.calls
+
+    @property
+    def streams(self) -> int:
+        """How many streams are under way."""
+        return self._drain.scopes
 
     async def start(self) -> None:
         """Begins to take calls in; health says NOT_SERVING until `set_ready`."""
@@ -153,7 +164,7 @@ def build_server(
     _add_reflection(server)
     certificates = _certificates(settings)
     port = _bind(server, settings, certificates)
-    return GrpcServer(server, port, certificates, settings.drain_timeout_ms, status, face.drain)
+    return GrpcServer(server, port, certificates, settings.drain_timeout_ms, status, face)
 
 
 def _options(settings: Server, reuse_port: bool) -> Sequence[tuple[str, int]]:

@@ -17,7 +17,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -40,7 +39,6 @@ LATENCY_BUCKETS_S: Final = (
     *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
     *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0),
 )
-BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 # A word that is not on its list must not open a new series for each spelling.
 _OTHER: Final = "other"
@@ -268,6 +266,9 @@ class PaymentFigures:
         self._total, self._provider, self._added = map(
             self.authorize_latency.series, ("total", "provider", "added")
         )
+        self.reviews = Counts(
+            "turnout_reviews", "Payments that were handed to a person.", ["reason"], registry
+        )
         self.replays = Counts(
             "turnout_idempotent_replays",
             "Repeated keys: replayed, joined the first call, or refused for another body.",
@@ -300,7 +301,11 @@ class CallFigures:
         )
         self.latency = Times("turnout_call_latency_seconds", "One call.", ["rpc"], registry)
         self._asked = _Asked(self.calls, self.latency)
-        self.in_flight = Gauge("turnout_calls_in_flight", "Calls under way.", registry=registry)
+        self.in_flight = Gauge(
+            "turnout_calls_in_flight",
+            "Calls under way, streams and their messages among them.",
+            registry=registry,
+        )
         self.refused = Counts(
             "turnout_refused_calls",
             "Calls refused at the door, by what was asked and why: overload or record.",
@@ -312,7 +317,7 @@ class CallFigures:
             "How late a timer of the event loop comes.",
             registry=registry,
         )
-        self.event_streams = Gauge("turnout_event_streams", "Open streams.", registry=registry)
+        self.streams = Gauge("turnout_open_streams", "Streams under way.", registry=registry)
 
     def finished(self, call: EndedCall) -> None:
         """A call has ended."""
@@ -326,15 +331,8 @@ class CommitFigures:
         self.commits = Counts(
             "turnout_commits", "Commits; concurrent units share one.", ["store"], registry
         )
-        self.latency = Times(
-            "turnout_commit_latency_seconds", "One commit with its fsync.", ["store"], registry
-        )
-        units = Histogram(
-            "turnout_commit_units",
-            "Units of work in one commit.",
-            ["store"],
-            buckets=BATCH_BUCKETS,
-            registry=registry,
+        self.units = Counts(
+            "turnout_commit_units", "Units of work that were committed.", ["store"], registry
         )
         self.writable = Gauge(
             "turnout_record_writable_state",
@@ -347,13 +345,6 @@ class CommitFigures:
             ["store"],
             registry=registry,
         )
-        self._units = {store: units.labels(store) for store in ("record", "vault")}
-
-    def committed(self, store: str, units: int, latency_s: float) -> None:
-        """A commit is durable; `store` is `record` or `vault`."""
-        self.commits.count(store)
-        self.latency.observe(latency_s, store)
-        self._units[store].observe(units)
 
 
 class RecoveryFigures:
@@ -375,15 +366,6 @@ class RecoveryFigures:
             "Operations that a dead process had left in flight.",
             registry=registry,
         )
-        self.checks = Counts(
-            "turnout_recovery_checks",
-            "Looks at unknown outcomes, by what they found.",
-            ["provider", "outcome"],
-            registry,
-        )
-        self.reviews = Counter(
-            "turnout_recovery_reviews", "Operations handed to a person.", registry=registry
-        )
 
 
 class WebhookFigures:
@@ -391,19 +373,13 @@ class WebhookFigures:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.received = Counts(
-            "turnout_webhooks",
-            "Events in notifications: new, duplicate, applied, ignored, failed.",
-            ["provider", "result"],
-            registry,
+            "turnout_webhooks", "Notifications that were taken in.", ["provider"], registry
         )
         self.rejected = Counts(
             "turnout_webhooks_rejected",
             "Notifications that were not believed.",
             ["provider", "reason"],
             registry,
-        )
-        self.pending = Gauge(
-            "turnout_webhooks_pending", "Kept and not yet worked on.", registry=registry
         )
 
 
