@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 log = get_logger("turnout.calls")
 
-_NS = 1e9
 _Kind = members(OperationKind)
 _Outcome = members(OutcomeKind)
 _State = members(OperationState)
@@ -268,4 +267,4 @@ class Watch:
             return
         metrics.recovery.due.set(len(due))
         late_ns = now_ns - earliest_ns if earliest_ns else 0
-        metrics.recovery.lag.set(max(late_ns, 0) / _NS)
+        metrics.recovery.lag.set(max(late_ns, 0) / 1e9)

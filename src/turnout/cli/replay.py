@@ -40,7 +40,7 @@ from turnout.stores.sqlite import RecordInspector
 
 _FAILED = 1
 _WRONG = 65
-_NS = 1_000_000_000
+_SECOND_NS = 1_000_000_000
 _SAID = {
     DOUBLY_ROBUST: "doubly robust",
     SELF_NORMALISED: "self-normalised",
@@ -77,7 +77,7 @@ async def _replay(settings: Settings, given: argparse.Namespace) -> tuple[Replay
         known = ", ".join(sorted(settings.profiles))
         raise CannotReplay(f"there is no profile {given.profile!r}; known are {known}")
     to_ns = given.to_ns or time.time_ns()
-    from_ns = given.from_ns or to_ns - given.since * _NS
+    from_ns = given.from_ns or to_ns - given.since * _SECOND_NS
     if from_ns >= to_ns:
         raise CannotReplay("--from must be before --to")
     span = f"{_day(from_ns)} to {_day(to_ns)}"
@@ -244,4 +244,4 @@ def _figure(name: str, value: float, unit: str, how: str) -> Figure:
 
 
 def _day(now_ns: int) -> str:
-    return datetime.fromtimestamp(now_ns // _NS, UTC).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(now_ns // _SECOND_NS, UTC).strftime("%Y-%m-%d %H:%M")

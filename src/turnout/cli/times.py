@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
-_NS = 1_000_000_000
+_SECOND_NS = 1_000_000_000
 
 
 def span_s(text: str) -> int:
@@ -34,4 +34,4 @@ def time_ns(text: str) -> int:
             f"{text!r} is no time; write 2026-11-20 or 2026-11-20T09:00:00+01:00"
         ) from None
     read = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
-    return int(read.timestamp()) * _NS
+    return int(read.timestamp()) * _SECOND_NS

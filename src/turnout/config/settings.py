@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import hashlib
 import json
@@ -152,7 +151,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            return copy.deepcopy(tomllib.load(file))
+            return tomllib.load(file)
     except OSError as error:
         raise ConfigError(
             str(path), [f"the file cannot be read ({error.strerror}); `turnout init` makes one"]

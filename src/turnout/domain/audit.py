@@ -8,7 +8,7 @@ posting would only be its echo.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from turnout.domain.ledger import RECIPES, Balance, Book, LedgerKind, LedgerTransaction
@@ -170,13 +170,9 @@ def _wrong_balance(
         shown = [one.debits_minor, one.credits_minor, one.postings]
         if posted != shown:
             return Difference(_named(key), "debits, credits, postings", str(posted), str(shown))
-    for key, posted in _sorted(left):
+    for key, posted in sorted(left.items()):
         return Difference(_named(key), "debits, credits, postings", str(posted), "no balance")
     return None
-
-
-def _sorted(sums: dict[_Key, list[int]]) -> Iterator[tuple[_Key, list[int]]]:
-    yield from sorted(sums.items())
 
 
 def _named(key: _Key) -> str:

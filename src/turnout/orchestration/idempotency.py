@@ -16,7 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from turnout.domain.errors import DeadlineExceeded, IdempotencyKeyReused, RequestInProgress
-from turnout.domain.operation import ClaimKey
+from turnout.domain.operation import ClaimKey, OperationKind
 from turnout.domain.payment import Payment
 from turnout.orchestration.commands import Caller, Idempotency
 from turnout.orchestration.observer import Observer
@@ -367,7 +367,7 @@ class Claims:
 
     def _present(self, payment: Payment, claim: Claim) -> bytes:
         operation = payment.operation(claim.operation_id)
-        if operation is not None and operation.kind == "refund":
+        if operation is not None and operation.kind is OperationKind.REFUND:
             return self._encoder.refund(payment, operation)
         return self._encoder.payment(payment)
 

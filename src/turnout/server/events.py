@@ -44,24 +44,21 @@ class EventFace:
         return [Query(face, "ListEvents", v1.ListEventsRequest, self._list)]
 
     async def _list(self, caller: Caller, request: v1.ListEventsRequest) -> bytes:
-        size, token = pages.page_size(request), request.page_token
+        page = pages.read_page(request, caller)
         begin_ns, end_ns = pages.created_between(request)
         want = EventFilter(
             types=_types(request.types),
             payment_id=request.payment_id,
             created_from_ns=begin_ns,
             created_to_ns=end_ns,
-            limit=size + 1,
+            after=page.after[0] if page.after else 0,
+            limit=page.limit,
         )
-        of_list = pages.list_hash(request, caller)
-        if token:
-            want.after, _ = pages.read_token(token, of_list)
         found = await self._events.list(caller, want)
         answer = v1.ListEventsResponse()
-        for event in found[:size]:
+        for event in found[: page.size]:
             fill_event(answer.events.add(), event)
-        if len(found) > size:
-            answer.next_page_token = pages.write_token(of_list, found[size - 1].cursor)
+        answer.next_page_token = page.next_token(found, lambda last: (last.cursor, ""))
         return answer.SerializeToString()
 
 

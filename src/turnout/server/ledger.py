@@ -28,38 +28,32 @@ class LedgerFace:
         ]
 
     async def _balances(self, caller: Caller, request: v1.GetBalancesRequest) -> bytes:
-        size, token = pages.page_size(request), request.page_token
+        page = pages.read_page(request, caller)
         want = BalanceFilter(
             account_id=request.account_id,
             currency=pages.currency(request.currency),
             books=_books(request),
         )
-        of_list = pages.list_hash(request, caller)
         # Few enough to be read whole: as many as accounts, currencies and books.
-        begin = pages.read_token(token, of_list)[0] if token else 0
-        found = await self._ledger.balances(caller, want)
+        begin = page.after[0] if page.after else 0
+        found = (await self._ledger.balances(caller, want))[begin : begin + page.limit]
         answer = v1.GetBalancesResponse()
-        for one in found[begin : begin + size]:
+        for one in found[: page.size]:
             _fill_balance(answer.balances.add(), one)
-        if len(found) > begin + size:
-            answer.next_page_token = pages.write_token(of_list, begin + size)
+        answer.next_page_token = page.next_token(found, lambda _: (begin + page.size, ""))
         return answer.SerializeToString()
 
     async def _entries(self, caller: Caller, request: v1.ListEntriesRequest) -> bytes:
-        size, token = pages.page_size(request), request.page_token
+        page = pages.read_page(request, caller)
         want = _filter(request)
-        of_list = pages.list_hash(request, caller)
-        want.before = pages.read_token(token, of_list) if token else None
-        want.limit = size + 1
+        want.before, want.limit = page.after, page.limit
         found = await self._ledger.entries(caller, want)
         answer = v1.ListEntriesResponse()
-        for one in found[:size]:
+        for one in found[: page.size]:
             _fill_entry(answer.entries.add(), one, caller.live)
-        if len(found) > size:
-            last = found[size - 1]
-            answer.next_page_token = pages.write_token(
-                of_list, last.created_at_ns, last.transaction_id
-            )
+        answer.next_page_token = page.next_token(
+            found, lambda last: (last.created_at_ns, last.transaction_id)
+        )
         return answer.SerializeToString()
 
 

@@ -89,40 +89,33 @@ class OperationsFace:
         ]
 
     async def _list(self, caller: Caller, request: v1.ListReviewsRequest) -> bytes:
-        size, token = pages.page_size(request), request.page_token
+        page = pages.read_page(request, caller)
         want = ReviewFilter(
             merchant_id=request.merchant_id,
             payment_id=request.payment_id,
             account_id=request.account_id,
             live=decode.optional_word(enums.MODE_WORD, request.mode, "mode", "Mode"),
-            limit=size + 1,
+            after=page.after,
+            limit=page.limit,
         )
-        of_list = pages.list_hash(request, caller)
-        want.after = pages.read_token(token, of_list) if token else None
         found = await self._reviews.list(want)
         answer = v1.ListReviewsResponse()
-        for payment in found[:size]:
+        for payment in found[: page.size]:
             _fill_review(answer.reviews.add(), payment)
-        if len(found) > size:
-            last = found[size - 1]
-            answer.next_page_token = pages.write_token(
-                of_list, last.created_at_ns, last.payment_id
-            )
+        answer.next_page_token = page.next_token(
+            found, lambda last: (last.created_at_ns, last.payment_id)
+        )
         return answer.SerializeToString()
 
     async def _set_aside(self, caller: Caller, request: v1.ListSetAsideWebhooksRequest) -> bytes:
-        size, token = pages.page_size(request), request.page_token
-        of_list = pages.list_hash(request, caller)
-        after = pages.read_token(token, of_list) if token else None
-        found = await self._reviews.set_aside(after, size + 1)
+        page = pages.read_page(request, caller)
+        found = await self._reviews.set_aside(page.after, page.limit)
         answer = v1.ListSetAsideWebhooksResponse()
-        for webhook in found[:size]:
+        for webhook in found[: page.size]:
             _fill_webhook(answer.webhooks.add(), webhook)
-        if len(found) > size:
-            last = found[size - 1]
-            answer.next_page_token = pages.write_token(
-                of_list, last.received_at_ns, last.webhook_id
-            )
+        answer.next_page_token = page.next_token(
+            found, lambda last: (last.received_at_ns, last.webhook_id)
+        )
         return answer.SerializeToString()
 
 

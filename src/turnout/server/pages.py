@@ -13,7 +13,9 @@ import binascii
 import hashlib
 import re
 import struct
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,6 +23,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from turnout.domain.errors import FieldError, InvalidRequest
 from turnout.domain.money import EXPONENTS, currency_error
 from turnout.orchestration.commands import Caller
+
+T = TypeVar("T")
 
 DEFAULT_PAGE_SIZE: Final = 20
 MAX_PAGE_SIZE: Final = 100
@@ -110,6 +114,47 @@ def read_token(token: str, of_list: bytes) -> tuple[int, str]:
             "page, or leave the token empty to begin anew",
         )
     return place, item_id
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list, as it is asked for.
+
+    Attributes:
+        size: how many the page holds at most.
+        after: the place of the last item of the page before; None for the first page.
+    """
+
+    size: int
+    after: tuple[int, str] | None
+    _of_list: bytes
+
+    @property
+    def limit(self) -> int:
+        """How many to look for: one more than the page holds tells whether there is another."""
+        return self.size + 1
+
+    def next_token(self, found: Sequence[T], place: Callable[[T], tuple[int, str]]) -> str:
+        """The token of the next page; empty where this page is the last.
+
+        Args:
+            found: as many items as were there, of `limit`.
+            place: where an item stands in the list.
+        """
+        if len(found) <= self.size:
+            return ""
+        return write_token(self._of_list, *place(found[self.size - 1]))
+
+
+def read_page(request: PageRequest, caller: Caller) -> Page:
+    """The page that a request asks for; clears the request's own fields for it.
+
+    Raises:
+        InvalidRequest: its size or token cannot be used.
+    """
+    size, token = page_size(request), request.page_token
+    of_list = list_hash(cast(Message, request), caller)
+    return Page(size, read_token(token, of_list) if token else None, of_list)
 
 
 def _bad_token(reason: str, description: str) -> InvalidRequest:

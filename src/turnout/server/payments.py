@@ -71,21 +71,16 @@ class PaymentFace:
         return self._encoder.payment(await self._payments.sync(caller, payment_id, brought))
 
     async def _list(self, caller: Caller, request: v1.ListPaymentsRequest) -> bytes:
-        size, token = pages.page_size(request), request.page_token
+        page = pages.read_page(request, caller)
         want = _filter(request)
-        of_list = pages.list_hash(request, caller)
-        want.before = pages.read_token(token, of_list) if token else None
-        # One more than asked for tells whether there is a next page.
-        want.limit = size + 1
+        want.before, want.limit = page.after, page.limit
         found = await self._payments.list(caller, want)
         answer = v1.ListPaymentsResponse()
-        for payment in found[:size]:
+        for payment in found[: page.size]:
             fill_payment(answer.payments.add(), payment)
-        if len(found) > size:
-            last = found[size - 1]
-            answer.next_page_token = pages.write_token(
-                of_list, last.created_at_ns, last.payment_id
-            )
+        answer.next_page_token = page.next_token(
+            found, lambda last: (last.created_at_ns, last.payment_id)
+        )
         return answer.SerializeToString()
 
 

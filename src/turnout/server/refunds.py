@@ -36,20 +36,16 @@ class RefundFace:
         return self._encoder.refund(payment, operation)
 
     async def _list(self, caller: Caller, request: v1.ListRefundsRequest) -> bytes:
-        size, token = pages.page_size(request), request.page_token
+        page = pages.read_page(request, caller)
         want = _filter(request)
-        of_list = pages.list_hash(request, caller)
-        want.before = pages.read_token(token, of_list) if token else None
-        want.limit = size + 1
+        want.before, want.limit = page.after, page.limit
         found = await self._refunds.list(caller, want)
         answer = v1.ListRefundsResponse()
-        for payment, operation in found[:size]:
+        for payment, operation in found[: page.size]:
             fill_refund(answer.refunds.add(), payment, operation)
-        if len(found) > size:
-            _, last = found[size - 1]
-            answer.next_page_token = pages.write_token(
-                of_list, last.created_at_ns, last.operation_id
-            )
+        answer.next_page_token = page.next_token(
+            found, lambda last: (last[1].created_at_ns, last[1].operation_id)
+        )
         return answer.SerializeToString()
 
 

@@ -106,16 +106,13 @@ class RoutingFace:
         return await asyncio.to_thread(encode_ruleset, found)
 
     async def _list(self, caller: Caller, request: v1.ListRulesetsRequest) -> bytes:
-        size, token = pages.page_size(request), request.page_token
-        of_list = pages.list_hash(request, caller)
-        before = pages.read_token(token, of_list)[0] if token else 0
-        found = await self._rulesets.page(caller, request.profile_id, before, size + 1)
+        page = pages.read_page(request, caller)
+        before = page.after[0] if page.after else 0
+        found = await self._rulesets.page(caller, request.profile_id, before, page.limit)
         answer = v1.ListRulesetsResponse()
-        for one in found[:size]:
+        for one in found[: page.size]:
             _fill_ruleset(answer.rulesets.add(), one)
-        if len(found) > size:
-            last = found[size - 1].record.version
-            answer.next_page_token = pages.write_token(of_list, last)
+        answer.next_page_token = page.next_token(found, lambda last: (last.record.version, ""))
         return answer.SerializeToString()
 
     async def _explain(self, caller: Caller, request: v1.ExplainDecisionRequest) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 WINDOW_S: Final = 60
-_NS = 1_000_000_000
+_SECOND_NS = 1_000_000_000
 
 
 class Traffic:
@@ -22,7 +22,7 @@ class Traffic:
 
     def attempt(self, account_id: str, approved: bool) -> None:
         """An account was asked to authorize, and this came of it."""
-        second = self._monotonic_ns() // _NS
+        second = self._monotonic_ns() // _SECOND_NS
         round_ = self._counts.get(account_id)
         if round_ is None:
             round_ = self._counts[account_id] = [[-1, 0, 0] for _ in range(WINDOW_S)]
@@ -34,6 +34,6 @@ class Traffic:
 
     def last_minute(self, account_id: str) -> tuple[int, int]:
         """Attempts of the last minute, and how many of them were approved."""
-        since = self._monotonic_ns() // _NS - WINDOW_S
+        since = self._monotonic_ns() // _SECOND_NS - WINDOW_S
         kept = [one for one in self._counts.get(account_id, ()) if one[0] > since]
         return sum(one[1] for one in kept), sum(one[2] for one in kept)
