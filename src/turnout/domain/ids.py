@@ -2,7 +2,7 @@
 
 48 bits of milliseconds come first, so ids sort by the time at which they were made and inserts
 land at the end of an index; 80 random bits follow, so two processes never meet. Hexadecimal
-because it costs a tenth of base 32 in Python and an authorization makes five of them.
+because it costs a tenth of base 32 in Python.
 """
 
 from __future__ import annotations
