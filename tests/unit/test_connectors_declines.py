@@ -164,3 +164,19 @@ async def test_what_adyen_has_inferred_is_more_than_not_supported(
     )
     assert (decline.code, decline.soft) == (unified, soft)
     assert decline.provider_code == "10"
+
+
+@pytest.mark.parametrize(
+    "number", ["4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242"]
+)
+async def test_a_card_number_in_a_providers_words_is_never_kept(number: str) -> None:
+    declines = [
+        await stripe(number, code=number, message=f"no: {number}", network_decline_code=number,
+                     network_advice_code=number),
+        await adyen(refusalReasonCode=number, refusalReason=f"no: {number}",
+                    additionalData={"merchantAdviceCode": number, "refusalReasonRaw": number}),
+    ]  # fmt: skip
+    # Where it stands across the cut, no half of it is left.
+    declines += [await stripe("x" * before + number) for before in range(84, 100)]
+    for decline in declines:
+        assert number[:9] not in repr(decline)

@@ -28,6 +28,7 @@ from tests.unit.connectors_rig import (
 from turnout.connectors.adyen import AdyenConnector
 from turnout.connectors.stripe import StripeConnector
 from turnout.domain.operation import OperationKind
+from turnout.ports import HttpRequest, HttpResponse
 
 EUR = {"value": 1234, "currency": "EUR"}
 
@@ -134,6 +135,20 @@ async def test_what_a_payer_brought_back_must_be_of_our_payment(
     outcome = await connector.inquire(adyen_account(), asked)
     assert outcome.kind.value == kind
     assert kind != "unknown" or outcome.reason == "reference_mismatch"
+
+
+async def test_what_adyen_calls_transient_is_no_refusal_though_nothing_is_sent_again() -> None:
+    error = {"status": 422, "errorCode": "101", "errorType": "validation", "message": "busy"}
+    busy = answer(422, error, {"transient-error": "true"})
+    clock = SteadyClock()
+
+    def late(request: HttpRequest) -> HttpResponse:
+        clock.now += 9_900_000_000
+        return busy
+
+    connector = AdyenConnector(PlayedTransport(late), clock)
+    outcome = await connector.authorize(adyen_account(), authorize())
+    assert (outcome.kind.value, outcome.reason) == ("unknown", "in_progress")
 
 
 @pytest.mark.parametrize(

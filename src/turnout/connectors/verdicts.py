@@ -92,6 +92,7 @@ _CODE_MAX = 100
 _MESSAGE_MAX = 600
 
 # Anything that could be a card number: providers should not repeat one, but they are not ours.
+_NUMBER_MAX = 37
 _NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){11,18}")
 
 
@@ -124,14 +125,19 @@ def declined(
         soft = False
     why: Decline = decline(
         code,
-        issuer_code=issuer_code[:_CODE_MAX],
-        advice_code=advice_code[:_CODE_MAX],
-        provider_code=provider_code[:_CODE_MAX],
-        provider_message=_NUMBER.sub("[number]", provider_message[:_MESSAGE_MAX]),
+        issuer_code=_shown(issuer_code, _CODE_MAX),
+        advice_code=_shown(advice_code, _CODE_MAX),
+        provider_code=_shown(provider_code, _CODE_MAX),
+        provider_message=_shown(provider_message, _MESSAGE_MAX),
         advice=advice,
         soft=soft,
     )
     return Outcome(OutcomeKind.DECLINED, provider_reference=reference, decline=why)
+
+
+def _shown(words: str, most: int) -> str:
+    """A provider's words without card numbers, cut only afterwards: half a number is one too."""
+    return _NUMBER.sub("[number]", words[: most + _NUMBER_MAX])[:most] if words else ""
 
 
 def _two_digits(code: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from turnout.connectors.adyen import answers, requests, webhooks
 from turnout.connectors.adyen.codes import SCALE
-from turnout.connectors.exchange import Answer, Exchange, PerAccount, url_problems
+from turnout.connectors.exchange import Exchange, PerAccount, url_problems
 from turnout.connectors.verdicts import declined, not_processed, unknown
 from turnout.domain.accounts import Account
 from turnout.domain.declines import DeclineCode
@@ -100,11 +100,6 @@ def _prepare(account: Account) -> _Prepared:
     )
 
 
-def _transient(answer: Answer) -> bool:
-    """Whether Adyen itself asks for the same request under the same key again."""
-    return answer.headers.get("transient-error", "").lower() == "true"
-
-
 class AdyenConnector:
     """The Connector for Adyen; see `turnout.ports.Connector` for the contract."""
 
@@ -150,7 +145,7 @@ class AdyenConnector:
             {**prepared.headers, "Idempotency-Key": request.operation_id},
             body,
             request.deadline_ns,
-            again=_transient,
+            again=answers.transient,
         )
         failed = answers.no_answer(answer)
         if failed is not None:
@@ -178,7 +173,7 @@ class AdyenConnector:
             {**prepared.headers, "Idempotency-Key": request.operation_id},
             body,
             request.deadline_ns,
-            again=_transient,
+            again=answers.transient,
         )
         failed = answers.no_answer(answer)
         if failed is not None:

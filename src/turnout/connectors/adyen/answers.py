@@ -218,6 +218,11 @@ def modification_outcome(document: Json, operation_id: str, payment: str) -> Out
     return outcome
 
 
+def transient(answer: Answer) -> bool:
+    """Whether Adyen itself asks for the same request under the same key again."""
+    return answer.headers.get("transient-error", "").lower() == "true"
+
+
 def error_outcome(answer: Answer, document: Json | None) -> Outcome:
     """The outcome of an answer that is not the wanted one."""
     status = answer.status
@@ -232,7 +237,7 @@ def error_outcome(answer: Answer, document: Json | None) -> Outcome:
     code = text(error, "errorCode")
     if not kind and not code:
         return unknown("garbage")
-    if code == IN_PROGRESS_CODE or status == 409:
+    if code == IN_PROGRESS_CODE or status == 409 or transient(answer):
         return unknown("in_progress")
     if status in (401, 403) or kind == "security":
         return not_processed(f"http_{status}", account_fault=True)
