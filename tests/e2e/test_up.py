@@ -14,20 +14,16 @@ import pytest
 from tests.e2e.running import Command, exists, turnout, until_gone
 from turnout.cli.playground import write_playground
 
-READY = re.compile(r"Turnout is ready, after ([\d.]+) s")
+READY = re.compile(r"Turnout is ready, after [\d.]+ s")
 LAST_LINE = "ctrl-C drains and stops everything."
-# Five seconds is the promise on a machine of its own; tests share theirs.
-SECOND_START_S = 10.0
 
 
-async def ready(command: Command) -> float:
-    """Waits until everything is said; how long the start took."""
+async def ready(command: Command) -> None:
+    """Waits until everything is said."""
     await command.until(lambda line: line == LAST_LINE)
     for part in ("serve", "edge", "sandbox"):
         await command.until(partial(_tells, f'"{part}.ready"'))
-    found = READY.search(command.text)
-    assert found is not None
-    return float(found[1])
+    assert READY.search(command.text)
 
 
 def _tells(word: str, line: str) -> bool:
@@ -81,8 +77,7 @@ async def test_both_printed_lines_pay_and_the_record_outlives_a_restart(tmp_path
     assert not [name for name, pid in first.items() if exists(pid)]
 
     async with turnout("up", cwd=tmp_path) as again:
-        took_s = await ready(again)
-        assert took_s < SECOND_START_S
+        await ready(again)
         # The same call again: the same answer, byte for byte, from before the restart.
         assert await pasted(curl, tmp_path) == (0, said)
         again.process.send_signal(signal.SIGTERM)
