@@ -78,7 +78,7 @@ class Cascade:
         profile: Profile,
         facts: CardFacts,
         reveal: Reveal,
-        credential: bytes,
+        credential: Callable[[], bytes],
         *,
         insert: bool,
         seal: Callable[[], Awaitable[None]] | None = None,
@@ -91,7 +91,7 @@ class Cascade:
             profile: whose accounts to choose among.
             facts: what may be known of the card.
             reveal: the capability to see it.
-            credential: the vault's secret of it, by which its attempts are counted.
+            credential: makes the vault's secret of it, by which its attempts are counted.
             insert: the payment is not in the record yet.
             seal: submits the vault's own commit of the card, awaited before anything is sent.
 
@@ -151,8 +151,8 @@ class Cascade:
         if not insert:
             payment.move(_Status.PROCESSING, change.now_ns)
             payment.decline = None
-        payment.decision = summary_of(choice, payment.config_version)
-        payment.decision.reasons.append(
+        summary = payment.decision = summary_of(choice, payment.config_version)
+        summary.reasons.append(
             way.tally.plan(decision.account_ids, way.profile.max_attempts, change.now_ns)
         )
         operation = self._add_attempt(change, account, run)
@@ -165,7 +165,7 @@ class Cascade:
                 payment.payment_id,
                 change.now_ns,
                 decision.record(),
-                decision.snapshot_version,
+                summary.snapshot_version,
                 choice.ruleset_version,
             ),
             answer=False,

@@ -142,13 +142,13 @@ class Run:
         Returns:
             The bytes to give to `resolve` after the commit; None where the run was answered.
         """
-        mine = [answer for key, answer in unit.answers if key == self.key]
         if self.answered:
             unit.answers = [one for one in unit.answers if one[0] != self.key]
             return None
-        if mine:
-            self.answered = True
-            return mine[0]
+        for key, answer in unit.answers:
+            if key is self.key or key == self.key:
+                self.answered = True
+                return answer
         return None
 
     def resolve(self, answer: bytes) -> None:

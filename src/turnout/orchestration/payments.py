@@ -50,14 +50,14 @@ _CONFIRMABLE = frozenset({_Status.REQUIRES_PAYMENT_METHOD, _Status.REQUIRES_CONF
 class _Method:
     """A payment method made ready: what may be shown, and the capability to see it.
 
-    `credential` is the vault's secret of the card. `seal` submits the vault's commit of a card
+    `credential` makes the vault's secret of the card. `seal` submits the vault's commit of a card
     that was just typed; None for a token.
     """
 
     view: MethodView
     facts: CardFacts
     reveal: CardReveal
-    credential: bytes
+    credential: Callable[[], bytes]
     seal: Callable[[], Awaitable[None]] | None
 
 

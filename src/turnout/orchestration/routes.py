@@ -128,7 +128,8 @@ def _account(account: Account) -> RoutingAccount:
 def facts_of(payment: Payment, card: CardFacts) -> RoutingFacts:
     """What the engine may know of a card payment."""
     said = payment.details
-    # Words of enums are strings; asking for `.value` is dearer than all the rest.
+    # Words of enums are strings; asking for `.value` is dearer than all the rest. By position:
+    # that costs half of the names.
     return RoutingFacts(
         payment.amount_minor,
         payment.currency,
@@ -137,14 +138,17 @@ def facts_of(payment: Payment, card: CardFacts) -> RoutingFacts:
         None if card.funding is _Funding.UNKNOWN else card.funding,
         card.bin or None,
         card.issuer_country or None,
-        capture_method=payment.capture_method,
-        channel=said.channel,
-        three_ds=said.three_ds,
-        billing_country=said.billing_address.country or None if said.billing_address else None,
-        recurring=said.recurring,
-        risk_score=said.risk_score,
-        metadata=said.metadata or None,
-        sticky_key=payment.payment_id,
+        None,
+        None,
+        False,
+        payment.capture_method,
+        said.channel,
+        said.three_ds,
+        said.billing_address.country or None if said.billing_address else None,
+        said.recurring,
+        said.risk_score,
+        said.metadata or None,
+        payment.payment_id,
     )
 
 

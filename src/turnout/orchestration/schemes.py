@@ -9,7 +9,7 @@ a limit may be felt too early for a moment, but is never passed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -56,14 +56,20 @@ class Tally:
     """
 
     def __init__(
-        self, payment: Payment, card: CardFacts, credential: bytes, now_ns: int, *, holds: bool
+        self,
+        payment: Payment,
+        card: CardFacts,
+        credential: Callable[[], bytes],
+        now_ns: int,
+        *,
+        holds: bool,
     ) -> None:
         """Finds the rules and the keys; `look` reads what stands under them.
 
         Args:
             payment: to be authorized.
             card: what may be known of its card.
-            credential: the vault's secret of that card.
+            credential: makes the vault's secret of that card.
             now_ns: the time by which the rules are chosen.
             holds: whether the rules hold for this payment.
         """
@@ -76,7 +82,7 @@ class Tally:
         self._network = card.network.value
         self._expiry = card.expiry_year * 100 + card.expiry_month
         self._merchant_initiated = payment.details.initiator is _Initiator.MERCHANT
-        self._keys = _keys(payment, credential, counts_card=self.rules.card_window_ns > 0)
+        self._keys = _keys(payment, credential(), counts_card=self.rules.card_window_ns > 0)
         self._facts = SchemeFacts()
 
     async def look(self, store: Store, now_ns: int) -> None:

@@ -134,10 +134,10 @@ def _callable(account: RankedAccount) -> bool:
 
 
 def _summary(decision: Decision, ranked: tuple[RankedAccount, ...], filtered: int) -> str:
-    blocked = decision.blocked
-    if blocked is not None:
-        return f"Rule {blocked.rule_id} refuses the payment: {blocked.reason}."
     if not ranked:
+        blocked = decision.blocked
+        if blocked is not None:
+            return f"Rule {blocked.rule_id} refuses the payment: {blocked.reason}."
         if not filtered:
             return "The profile has no accounts."
         return f"None of the profile's {filtered} accounts can take this payment."

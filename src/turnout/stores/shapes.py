@@ -252,13 +252,16 @@ def plainer(kind: type) -> Callable[[Any], dict[str, Any]]:
     """
     scope: dict[str, Any] = {}
     hints = type_hints(kind)
-    lines = ["def plain(v):", " d = {}"]
+    always, lines = [], []
     for one in fields(kind):
-        name, when = one.name, _there(one, hints[one.name])
-        text = _plain(hints[name], "x", scope) or "x"
-        lines.append(f" x = v.{name}")
-        lines.append(f" {f'if {when}: ' if when else ''}d[{name!r}] = {text}")
-    exec("\n".join([*lines, " return d"]), scope)
+        name, hint, when = one.name, hints[one.name], _there(one, hints[one.name])
+        if when:
+            text = _plain(hint, "x", scope) or "x"
+            lines += [f" x = v.{name}", f" if {when}: d[{name!r}] = {text}"]
+        else:
+            always.append(f"{name!r}: {_plain(hint, f'v.{name}', scope) or f'v.{name}'}")
+    lines = ["def plain(v):", f" d = {{{', '.join(always)}}}", *lines, " return d"]
+    exec("\n".join(lines), scope)
     made: Callable[[Any], dict[str, Any]] = scope["plain"]
     return made
 
