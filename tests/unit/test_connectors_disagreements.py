@@ -157,7 +157,10 @@ async def test_what_adyen_calls_transient_is_no_refusal_though_nothing_is_sent_a
         b'"resultCode":"Authorised","resultCode":"Refused"',
         b'"resultCode":"Refused","refusalReasonCode":"2","refusalReasonCode":"5"',
         b'"resultCode":"Refused","additionalData":{"a":{"b":1,"b":2}}',
-        b'"resultCode":"Refused","additionalData":' + b"[" * 1_000 + b"]" * 1_000,
+        b'"resultCode":"Refused","additionalData":[{"a":1,"a":2}]',
+        b'"resultCode" : "Authorised", "resultCode" : "Refused"',
+        # Deeper than what is sure can look.
+        b'"resultCode" :"Refused","additionalData":' + b"[" * 1_000 + b"]" * 1_000,
     ],
 )
 async def test_a_refusal_that_says_a_thing_twice_is_none(twice: bytes) -> None:
@@ -165,6 +168,21 @@ async def test_a_refusal_that_says_a_thing_twice_is_none(twice: bytes) -> None:
     connector = AdyenConnector(PlayedTransport(answer(200, body)), SteadyClock())
     outcome = await connector.authorize(adyen_account(), authorize())
     assert (outcome.kind.value, outcome.reason) == ("unknown", "garbage")
+
+
+@pytest.mark.parametrize(
+    "once",
+    [
+        b'"resultCode":"Refused","refusalReason":"it is called \\"x\\":, \\\\\\":"',
+        b'"resultCode" : "Refused" ,\n"refusalReasonCode"\t: "2"',
+        b'"resultCode":"Refused","a\\\\":1,"additionalData":{"resultCode":[{"resultCode":{}}]}',
+    ],
+)
+async def test_a_refusal_that_says_each_thing_once_is_one(once: bytes) -> None:
+    body = b'{"pspReference":"%b",%b}' % (PSP.encode(), once)
+    connector = AdyenConnector(PlayedTransport(answer(200, body)), SteadyClock())
+    outcome = await connector.authorize(adyen_account(), authorize())
+    assert outcome.kind.value == "declined"
 
 
 async def test_a_refusal_by_stripe_that_says_a_thing_twice_is_none() -> None:
