@@ -93,6 +93,26 @@ async def test_due_operations_come_oldest_first_and_leave_when_looked_at(store: 
     assert await store.next_check_ns() == NOW_NS + 1_000 - 147
 
 
+async def test_what_no_wait_can_have_put_off_is_due_last(store: Store) -> None:
+    """A clock that was ahead has dated it: nobody would look at it for years."""
+    for number, check_at_ns in enumerate((NOW_NS + 10**15, NOW_NS + 500, NOW_NS - 1), 1):
+        one = authorization(number)
+        one.operation.account_id = "acc_b" if number == 2 else "acc_a"
+        one.operation.check_at_ns = check_at_ns
+        await store.commit(one.begin)
+
+    async def due(beyond_ns: int, limit: int = 10, without: tuple[str, ...] = ()) -> list[str]:
+        found = await store.due_operations(NOW_NS, limit, without, beyond_ns)
+        return [operation for _, operation in found]
+
+    assert await due(NOW_NS + 1_000) == [operation_id(3), operation_id(1)]
+    assert await due(NOW_NS + 1_000, limit=1) == [operation_id(3)]
+    assert await due(NOW_NS + 499, without=("acc_a",)) == [operation_id(2)]
+    assert await due(NOW_NS + 499) == [operation_id(3), operation_id(2), operation_id(1)]
+    assert await due(NOW_NS + 10**15) == [operation_id(3)]
+    assert await store.due_operations(NOW_NS, 10) == [(payment_id(3), operation_id(3))]
+
+
 async def test_authorizations_expire_only_where_they_may_be_captured(store: Store) -> None:
     for number, status in enumerate(PaymentStatus, 1):
         payment = make_payment(number)

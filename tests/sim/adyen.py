@@ -72,6 +72,18 @@ class AdyenModel:
         self.keys: dict[tuple[str, str], Reply] = {}
         self.count = 0
 
+    def rotate(self, account_id: str, key: str) -> Callable[[], None]:
+        """Another key for an account; what it returns takes the ones before it away."""
+        account = self.accounts[account_id]
+        old = [one for one, known in self.by_key.items() if known is account]
+        self.by_key[key] = account
+
+        def revoke() -> None:
+            for one in old:
+                self.by_key.pop(one, None)
+
+        return revoke
+
     def new_psp(self) -> str:
         self.count += 1
         return f"PSP{self.count:013d}"

@@ -25,7 +25,7 @@ _UNDECIDED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION)
 # Faults after which a person may have to look: the provider says what cannot be, nothing ever
 # tells, or our own clock says that it has been waiting for hours. Without them no payment of a
 # world may end as a review.
-MAY_NEED_REVIEW = frozenset({"other_amount", "webhook_lost", "clock_jump"})
+MAY_NEED_REVIEW = frozenset({"other_amount", "webhook_lost", "clock_jump", "clock_far"})
 
 
 def check(world: World) -> None:

@@ -35,7 +35,17 @@ NETWORK = (
 WEBHOOK = ("webhook_late", "webhook_twice", "webhook_reordered", "webhook_lost", "webhook_forged")
 STORE = ("store_refuses", "store_slow", "vault_refuses", "store_outage")
 WORLD = ("clock_jump", "provider_outage", "config_push", "config_bad", "crash", "caller_hangs_up")
-FAMILIES = NETWORK + WEBHOOK + STORE + WORLD
+COMMON = NETWORK + WEBHOOK + STORE + WORLD
+# Drawn after all others and by themselves, so that a world without them is what it always was.
+RARE = (
+    "clock_far",
+    "stands_still",
+    "slow_answer",
+    "look_lags",
+    "key_rotated",
+    "account_gone",
+)
+FAMILIES = COMMON + RARE
 
 ROLES = ("call", "recovery", "webhook")
 STAGES = ("before", "inside", "after")
@@ -108,6 +118,7 @@ LEADS_TO: dict[str, dict[str, float]] = {
     "cascade": {"rate_limited": 0.1},
 }
 _OFTEN = 0.25
+_RARELY = 0.06
 # What happens a few times in a world, or once in each life of a process.
 _SELDOM = ("undo", "config", "fence", "save")
 
@@ -120,7 +131,7 @@ def draw(random: Random, also: Sequence[str] = ()) -> Plan:
         also: families that this world has besides, and often.
     """
     count = random.randint(3, 9)
-    chosen = random.sample(FAMILIES, count)
+    chosen = random.sample(COMMON, count)
     families = {one: random.choice((0.02, 0.05, 0.1, 0.25)) for one in chosen}
     crashes: dict[str, set[int]] = {}
     if "crash" in families or random.random() < 0.7:
@@ -135,5 +146,12 @@ def draw(random: Random, also: Sequence[str] = ()) -> Plan:
     if "webhook_forged" in families:
         # Most lies are harmless even if believed, so it takes many of them.
         families["webhook_forged"] = 0.5
+    for one in RARE:
+        if random.random() < _RARELY:
+            families[one] = random.choice((0.02, 0.1))
     families |= dict.fromkeys(also, _OFTEN)
+    if "clock_far" in families:
+        # Of a step that was not noted when the process died, the next one cannot know.
+        for one in ("store_slow", "store_refuses", "store_outage"):
+            families.pop(one, None)
     return Plan(families, crashes)

@@ -22,6 +22,8 @@ PROCESS: contextvars.ContextVar[Any] = contextvars.ContextVar("process", default
 ROLE: contextvars.ContextVar[str] = contextvars.ContextVar("role", default="world")
 # For what only wakes a sleeper (`asyncio.sleep`): whoever wakes has a context of his own.
 _BARE = contextvars.Context()
+# For what goes on outside of every process: on the wire, and at the providers.
+OUTSIDE = contextvars.Context()
 
 
 class Stuck(Exception):
@@ -73,6 +75,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self._tasks: list[SimTask] = []
         self._tasks_most = 256
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...], Any]] = deque()
+        self._still: object = None
+        self._parked: list[tuple[Callable[..., object], tuple[Any, ...], Any]] = []
 
     def time(self) -> float:
         """Virtual seconds since the world began."""
@@ -148,6 +152,16 @@ class SimLoop(asyncio.BaseEventLoop):
         for task in [one for one in self._tasks if one.process is process]:
             task.cancel()
 
+    def stand_still(self, process: object) -> None:
+        """Of this process nothing more happens until it goes on (SIGSTOP): time passes it by."""
+        self._still = process
+
+    def go_on(self) -> None:
+        """All that came meanwhile comes now, in its order (SIGCONT)."""
+        self._still = None
+        self._ready.extend(self._parked)
+        self._parked.clear()
+
     def forget_timers(self, callback: Callable[..., object]) -> None:
         """Takes back every timer that would call this."""
         for timer in self._timers:
@@ -169,10 +183,12 @@ class SimLoop(asyncio.BaseEventLoop):
             if timers and timers[0][0] <= self.now_s:
                 self._ready.append((callback, args, context or _BARE))
                 self._take_due()
-            elif context is not None:
+            elif context is not None and self._still is None:
                 # The only one of its moment need not queue.
                 self.steps += 1
                 self._call(callback, args, context)
+            elif context is not None:
+                self._ready.append((callback, args, context))
             else:
                 self.steps += 1
                 sleeper, result = args
@@ -194,6 +210,9 @@ class SimLoop(asyncio.BaseEventLoop):
         while ready and not self._stopping:  # type: ignore[attr-defined]
             callback, args, context = take()
             steps += 1
+            if self._still is not None and context.get(PROCESS) is self._still:
+                self._parked.append((callback, args, context))
+                continue
             try:
                 context.run(callback, *args)
             except (SystemExit, KeyboardInterrupt):

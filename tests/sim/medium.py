@@ -16,6 +16,7 @@ from tests.sim.loop import ROLE, SimLoop
 from turnout.domain.operation import ClaimKey, OperationState
 from turnout.domain.payment import Payment
 from turnout.ports import (
+    MAX_NS,
     Claim,
     PaymentFilter,
     SchemeFacts,
@@ -228,11 +229,11 @@ class SimStore:
         )
 
     async def due_operations(
-        self, now_ns: int, limit: int, without: Sequence[str] = ()
+        self, now_ns: int, limit: int, without: Sequence[str] = (), beyond_ns: int = MAX_NS
     ) -> list[tuple[str, str]]:
         """See `Store.due_operations`."""
         self._readable()
-        return await self._record.due_operations(now_ns, limit, without)
+        return await self._record.due_operations(now_ns, limit, without, beyond_ns)
 
     async def expired_authorizations(self, now_ns: int, limit: int) -> list[str]:
         """See `Store.expired_authorizations`."""

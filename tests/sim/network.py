@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tests.sim.faults import NETWORK, Plan
-from tests.sim.loop import ROLE
+from tests.sim.loop import OUTSIDE, ROLE
 from turnout.domain.errors import TurnoutError
 from turnout.ports import (
     HttpNotSent,
@@ -99,13 +99,14 @@ class _Flight:
             there_s = random.random() * timeout_s * 1.2
         if fault in ("timeout_before", "reset_before"):
             fails_s = timeout_s if fault == "timeout_before" else there_s
-            loop.call_later(fails_s, self._fail, fault)
+            loop.call_later(fails_s, self._fail, fault, context=OUTSIDE)
             return
-        loop.call_later(there_s, self._arrive)
+        loop.call_later(there_s, self._arrive, context=OUTSIDE)
         if fault == "duplicate":
-            loop.call_later(there_s + random.random() * 10.0, self._arrive_again)
-        if fault in ("late_arrival", "stall", "timeout_after"):
-            loop.call_later(timeout_s, self._fail, "timeout")
+            again_s = there_s + random.random() * 10.0
+            loop.call_later(again_s, self._arrive_again, context=OUTSIDE)
+        if fault in ("late_arrival", "stall", "timeout_after", "slow_answer"):
+            loop.call_later(timeout_s, self._fail, "timeout", context=OUTSIDE)
 
     def _fail(self, why: str) -> None:
         if not self.answer.done():
@@ -129,6 +130,13 @@ class _Flight:
             return
         if fault == "reset_after":
             self._fail("reset")
+            return
+        if fault == "slow_answer":
+            # What it says was so when it was said.
+            timeout_s = self.request.total_timeout_ms / 1000
+            world.loop.call_later(
+                world.network_random.random() * timeout_s, self._return, reply, context=OUTSIDE
+            )
             return
         if fault in NETWORK:
             reply = _spoiled(fault, reply, world.network_random)

@@ -91,6 +91,7 @@ class Process:
         if not self.alive:
             return
         self.alive = self.ready = False
+        self.world.loop.go_on()
         self.world.note("CRASH", why)
         self.world.loop.cancel_tasks_of(self)
         self.world.process_died()
@@ -174,11 +175,11 @@ class Process:
             except StoreUnavailable:
                 continue
 
-    def push_config(self, bad: bool) -> None:
+    def push_config(self, bad: bool, gone: str = "") -> None:
         """Another configuration in mid-flight; a bad one is refused whole, the old one stays."""
         world = self.world
         self.point("config.before")
-        config = world.next_config(bad)
+        config = world.next_config(bad, gone)
         try:
             compiled = CompiledConfig(config.routing())
         except (RoutingError, KeyError):

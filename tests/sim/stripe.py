@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ class Intent:
     amount: int
     currency: str
     manual: bool
+    made_s: float
     searchable_s: float
     status: str = "requires_confirmation"
     charge: Charge | None = None
@@ -121,7 +123,20 @@ class StripeModel:
         self.methods: dict[str, str] = {}
         self.keys: dict[tuple[str, str], tuple[str, bytes, Reply, float]] = {}
         self.lag_s = random.choice((0.0, 5.0, 90.0))
+        self.behind_s = 4.0 if world.plan.has("look_lags") else 0.0
+        world.plan.hits["look_lags"] += self.behind_s > 0
         self.count = 0
+
+    def rotate(self, account_id: str, key: str) -> Callable[[], None]:
+        """Another key for an account; what it returns takes the ones before it away."""
+        old = [one for one, known in self.accounts.items() if known[0] == account_id]
+        self.accounts[key] = self.accounts[old[-1]]
+
+        def revoke() -> None:
+            for one in old:
+                self.accounts.pop(one, None)
+
+        return revoke
 
     def new_id(self, prefix: str) -> str:
         self.count += 1
@@ -135,7 +150,8 @@ class StripeModel:
         account_id = known[0]
         try:
             if method == "GET":
-                return 200, {}, orjson.dumps(self._get(account_id, path))
+                headers = {"date": formatdate(self.world.true_s(), usegmt=True)}
+                return 200, headers, orjson.dumps(self._get(account_id, path))
             return self._post(account_id, path, headers.get("Idempotency-Key", ""), body)
         except Refused as refused:
             return _error(refused)
@@ -202,6 +218,7 @@ class StripeModel:
             int(form["amount"]),
             form["currency"].upper(),
             form["capture_method"] == "manual",
+            now_s,
             now_s + self.lag_s,
         )
         self.intents[intent.id] = intent
@@ -309,6 +326,7 @@ class StripeModel:
             "currency": intent.currency.lower(),
             "payment_intent": intent.id,
             "status": "pending" if 0.8 < mind < 0.9 else "succeeded",
+            "made_s": self.world.true_s(),
             "metadata": {"turnout_operation": operation_id},
         }
         intent.refunds.append(refund)
@@ -334,33 +352,39 @@ class StripeModel:
         path, _, query = target.partition("?")
         arguments = dict(one.split("=", 1) for one in query.split("&") if one)
         parts = path.split("/")
+        # A copy of the books that follows a little behind answers what is looked up.
+        seen_s = self.world.true_s() - self.behind_s
         if path == "/v1/payment_intents/search":
             return self._search(unquote(arguments["query"]).split("'")[3])
         if path == "/v1/payment_intents":
-            return self._list(account_id, arguments)
+            return self._list(account_id, arguments, seen_s)
         if path == "/v1/refunds":
             intent = self._intent(account_id, arguments["payment_intent"])
-            return {"object": "list", "data": intent.refunds[::-1], "has_more": False}
+            seen = [one for one in intent.refunds if one["made_s"] <= seen_s]
+            return {"object": "list", "data": seen[::-1], "has_more": False}
         if parts[2] == "refunds":
             for intent in self.in_order[account_id]:
                 for refund in intent.refunds:
                     if refund["id"] == parts[3]:
                         return refund
             raise _bad("no such refund", "resource_missing", 404)
-        return self._intent(account_id, parts[3]).json()
+        intent = self._intent(account_id, parts[3])
+        if intent.made_s > seen_s:
+            raise _bad("no such intent yet", "resource_missing", 404)
+        return intent.json()
 
     def _search(self, operation_id: str) -> dict[str, Any]:
         intent = self.by_operation.get(operation_id)
         found = intent is not None and intent.searchable_s <= self.world.true_s()
         return {"object": "search_result", "data": [intent.json()] if found and intent else []}
 
-    def _list(self, account_id: str, arguments: dict[str, str]) -> dict[str, Any]:
+    def _list(self, account_id: str, arguments: dict[str, str], seen_s: float) -> dict[str, Any]:
         low, high = int(arguments["created%5Bgte%5D"]), int(arguments["created%5Blte%5D"])
         after = arguments.get("starting_after", "")
         rows: list[Intent] = []
         passed = not after
         for intent in reversed(self.in_order[account_id]):
-            if passed and low <= intent.created <= high:
+            if passed and low <= intent.created <= high and intent.made_s <= seen_s:
                 rows.append(intent)
             passed = passed or intent.id == after
         page = rows[:10]

@@ -14,6 +14,7 @@ from typing import Any
 from tests.sim.adyen import AdyenModel
 from tests.sim.books import Books
 from tests.sim.check import check
+from tests.sim.config import Config
 from tests.sim.faults import NETWORK, Plan, draw
 from tests.sim.loop import SimLoop, Stuck
 from tests.sim.medium import Disk
@@ -24,13 +25,14 @@ from tests.sim.stripe import StripeModel
 from tests.sim.watch import Watch
 from turnout.domain.accounts import Account, Merchant, Profile, Secret
 from turnout.orchestration.budgets import RetrySettings
-from turnout.orchestration.routes import engine_config
 from turnout.orchestration.schedule import RecoverySettings
+from turnout.orchestration.steadiness import NOTED
 from turnout.ports import HttpRequest
-from turnout.routing import RoutingSettings
 
 START_S = 1_790_000_000
 _START_NS = START_S * 1_000_000_000
+# A time zone taken for another, a month, a clock that was never set: each both ways, or put right.
+_FAR_S = (0, 7_200, -7_200, 40 * 86_400, -40 * 86_400, 3_650 * 86_400, -3_650 * 86_400)
 _RESTS_WITHIN_S = 4 * 3_600.0
 # The times of a real installation, but for those that only make a world longer.
 SETTINGS = RecoverySettings(
@@ -56,25 +58,7 @@ _ADYEN = {
 }
 
 
-@dataclass(slots=True)
-class Config:
-    """What is in force: swapped whole."""
-
-    version: int
-    merchants: dict[str, Merchant]
-    profiles: dict[str, Profile]
-    accounts: dict[str, Account]
-    _routing: bytes | None = None
-
-    def routing(self) -> bytes:
-        """The engine's configuration, compiled once for all processes that start with it.
-
-        Raises:
-            RoutingError, KeyError: it is a bad one.
-        """
-        if self._routing is None:
-            self._routing = engine_config(self.accounts, self.profiles, RoutingSettings())
-        return self._routing
+_OURS = ("acc_s1", "acc_s2", "acc_a1", "acc_a2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +139,8 @@ class World:
         self.network_random = Random(f"{seed}/network")
         self.random = Random(f"{seed}/world")
         self.disk = Disk(self.plan, Random(f"{seed}/disk"), self.watch, self.loop)
+        # What ran before has noted what the clock said.
+        self.disk.record._blobs[NOTED] = b"%d 0" % _START_NS
         self.books = Books()
         self.couriers = Couriers(self, self.plan, Random(f"{seed}/couriers"))
         stripe = StripeModel(self, Random(f"{seed}/stripe"), _STRIPE)
@@ -165,6 +151,7 @@ class World:
             "adyen.sim": adyen.handle,
         }
         self.account_ids = [*_STRIPE, *_ADYEN]
+        self.keys = {name: known[0] for name, known in (_STRIPE | _ADYEN).items()}
         self.shop = Shop(self, Random(f"{seed}/shop"))
         self.recovery_settings = replace(SETTINGS, jitter=self.random.choice((0.0, 0.2, 0.5)))
         self.retries = self.random.choice(RETRIES)
@@ -176,7 +163,13 @@ class World:
         self.process: Process | None = None
         self.processes = 0
         self.out_until_s = {"stripe.sim": -1.0, "adyen.sim": -1.0}
+        self.far_until_s = 0.0
+        self.rotations = 0
         self.expires = self.random.random() < 0.06
+        if self.expires:
+            # Nine days off look like a clock that is ahead. The other worlds end within a day.
+            self.plan.families.pop("clock_far", None)
+            self.recovery_settings = replace(self.recovery_settings, clock_doubt_s=30.0)
         self._trace: deque[tuple[Any, ...]] = deque(maxlen=None if wish.trace else 60)
 
     # --- what all parts ask --------------------------------------------------------------
@@ -207,6 +200,8 @@ class World:
         for family in plan.families:
             if family in NETWORK and plan.strikes(family, random):
                 return family
+        if plan.strikes("slow_answer", random):
+            return "slow_answer"
         return ""
 
     # --- configuration -------------------------------------------------------------------
@@ -214,23 +209,23 @@ class World:
     def _config(self, version: int) -> Config:
         random = self.random
         accounts: dict[str, Account] = {}
-        for name, (key, secret) in _STRIPE.items():
+        for name, (_, secret) in _STRIPE.items():
             merchant = "mer_other" if name == "acc_other" else MERCHANT
             accounts[name] = Account(
                 name,
                 merchant,
                 "stripe",
                 "https://stripe.sim",
-                credentials={"api_key": Secret(key)},
+                credentials={"api_key": Secret(self.keys[name])},
                 webhook_secrets=(Secret(f"whsec_new_{version}"), Secret(secret)),
             )
-        for name, (key, code, secret) in _ADYEN.items():
+        for name, (_, code, secret) in _ADYEN.items():
             accounts[name] = Account(
                 name,
                 MERCHANT,
                 "adyen",
                 "https://adyen.sim",
-                credentials={"api_key": Secret(key)},
+                credentials={"api_key": Secret(self.keys[name])},
                 webhook_secrets=(Secret(secret),),
                 settings={"merchant_account": code},
                 multi_capture=name == "acc_a2",
@@ -259,9 +254,14 @@ class World:
         }
         return Config(version, merchants, profiles, accounts)
 
-    def next_config(self, bad: bool) -> Config:
-        """The configuration that an operator pushes."""
+    def next_config(self, bad: bool, gone: str = "") -> Config:
+        """The configuration that an operator pushes, perhaps without one of the accounts."""
         config = self._config(self.config.version + 1)
+        if gone:
+            del config.accounts[gone]
+            main = config.profiles["main"]
+            tiers = tuple(tuple(one for one in tier if one != gone) for tier in main.tiers)
+            config.profiles["main"] = replace(main, tiers=tuple(filter(None, tiers)))
         if bad:
             tiers = (*config.profiles["main"].tiers, ("acc_nowhere",))
             config.profiles["main"] = replace(config.profiles["main"], tiers=tiers)
@@ -307,8 +307,11 @@ class World:
 
     def _heal(self) -> None:
         self.plan.healed = True
+        self.loop.go_on()
         self.clock.wrong_ns = 0
         self.out_until_s = {"stripe.sim": -1.0, "adyen.sim": -1.0}
+        if self.rotations or not all(one in self.config.accounts for one in _OURS):
+            self._push_what_is_right()
         self.note("HEAL")
 
     async def _mischief(self) -> None:
@@ -316,9 +319,11 @@ class World:
         plan, random, loop = self.plan, self.random, self.loop
         while True:
             await asyncio.sleep(1.0)
-            if plan.strikes("clock_jump", random):
+            if plan.strikes("clock_jump", random) and loop.now_s > self.far_until_s:
                 self.clock.wrong_ns = random.choice((0, 0, random.randint(-3_600, 3_600))) * 10**9
                 self.note("clock", self.clock.wrong_ns)
+            if loop.now_s > self.far_until_s and plan.strikes("clock_far", random):
+                self._clock_far()
             if plan.strikes("provider_outage", random):
                 host = random.choice(("stripe.sim", "adyen.sim"))
                 self.out_until_s[host] = loop.now_s + random.random() * 15
@@ -328,13 +333,60 @@ class World:
             try:
                 if plan.strikes("config_push", random):
                     process.push_config(bad=False)
+                if plan.strikes("account_gone", random):
+                    process.push_config(bad=False, gone=random.choice(_OURS))
+                if plan.strikes("key_rotated", random):
+                    self._rotate_key(process)
                 if plan.strikes("config_bad", random):
                     process.push_config(bad=True)
             except asyncio.CancelledError:
                 if process.alive:
                     raise
+            if process.alive and plan.strikes("stands_still", random):
+                self.note("stands still")
+                loop.stand_still(process)
+                # Shorter than a call, longer than one, longer than any copy of it is on its way.
+                loop.call_later(random.choice((2.0, 40.0, 150.0)) * random.random(), loop.go_on)
             if process.alive and plan.strikes("crash", random):
                 process.crash("at random")
+
+    def _rotate_key(self, process: Process) -> None:
+        """A provider gives us another key, and takes the old one away too early or in time."""
+        name = self.random.choice(_OURS)
+        self.rotations += 1
+        self.keys[name] = f"key_{self.rotations}"
+        model = self.models["stripe" if name in _STRIPE else "adyen"]
+        revoke = model.rotate(name, self.keys[name])
+        if self.random.random() < 0.5:
+            revoke()
+            self.loop.call_later(self.random.random() * 20.0, self._push_what_is_right)
+        else:
+            process.push_config(bad=False)
+            self.loop.call_later(self.random.random() * 20.0, revoke)
+
+    def _push_what_is_right(self) -> None:
+        """All accounts, with the keys that their providers know."""
+        if self.process is None:
+            self.config = self.next_config(bad=False)
+            return
+        if not self.process.ready:
+            # It may have read the other one already.
+            self.loop.call_later(1.0, self._push_what_is_right)
+            return
+        try:
+            self.process.push_config(bad=False)
+        except asyncio.CancelledError:
+            self.note("died while it was told")
+
+    def _clock_far(self) -> None:
+        """A step, long enough to be seen: one that nobody looks at cannot be told by anybody."""
+        self.clock.wrong_ns = self.random.choice(_FAR_S) * 10**9
+        self.far_until_s = self.loop.now_s + self.random.choice((8.0, 8.0, 100.0))
+        self.note("clock", self.clock.wrong_ns)
+        if self.process is not None and self.process.ready:
+            # Recovery looks twice a second, and in these worlds rarely.
+            look = self.process.recovery._steadiness.look()
+            self.process.spawn("recovery", look)  # type: ignore[unused-awaitable]  # by itself
 
     def _at_rest(self) -> bool:
         process, record = self.process, self.disk.record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -139,6 +140,24 @@ async def test_a_row_that_cannot_be_read_may_be_the_one_that_is_looked_for(row: 
     asked = inquiry(operation(K.REFUND), operation(provider_reference=INTENT), settled=True)
     outcome = await connector.inquire(stripe_account(), asked)
     assert (outcome.kind, outcome.reason) == (OutcomeKind.UNKNOWN, "inquiry_failed")
+
+
+@pytest.mark.parametrize("wrong_s", [-7_200, -121, 121, 7_200, 3_650 * 86_400])
+async def test_a_wrong_clock_believes_no_list(wrong_s: int) -> None:
+    """A host that takes local time for UTC looks for the payment at another time."""
+    true_s = NOW_NS // 10**9 - wrong_s
+    dated = answer(200, {"data": [], "has_more": False}, {"date": formatdate(true_s, usegmt=True)})
+    connector, _ = connect(dated, dated)
+    outcome = await connector.inquire(stripe_account(), inquiry(operation(), settled=True))
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.UNKNOWN, "clocks_differ")
+
+
+async def test_a_clock_that_is_tended_believes_the_list() -> None:
+    for headers in ({"date": formatdate(NOW_NS // 10**9 + 60)}, {"date": "soon"}, {}):
+        dated = answer(200, {"data": [], "has_more": False}, headers)
+        connector, _ = connect(dated, dated)
+        outcome = await connector.inquire(stripe_account(), inquiry(operation(), settled=True))
+        assert outcome.kind is OutcomeKind.NOT_PROCESSED
 
 
 async def test_a_copy_that_has_just_left_is_not_taken_for_lost() -> None:

@@ -437,3 +437,40 @@ async def test_each_review_is_counted_once_by_its_reason(rig: Rig) -> None:
     counted = watch.metrics.registry.get_sample_value
     assert counted("turnout_reviews_total", {"reason": "amount_mismatch"}) == 1
     assert counted("turnout_reviews_total", {"reason": "timeout"}) == 1
+
+
+async def test_what_an_account_owes_that_is_gone_is_shown_to_a_person(rig: Rig) -> None:
+    """Its section was taken out of turnout.toml while an outcome was unknown."""
+    rig.provider.says["acc_a"] = [unknown()]
+    payment = await rig.authorize()
+    rig.parts.directory.accounts = {}
+    for _ in range(6):
+        rig.clock.forward(100)
+        await rig.recovery.work_once()
+    assert await waiting(rig) == []
+    rig.clock.forward(600)
+    await rig.recovery.work_once()
+    (found,) = await waiting(rig)
+    (attempt,) = under_review(found)
+    assert (attempt.operation_id, attempt.reason) == (
+        payment.attempts[0].attempt_id,
+        "account_not_configured",
+    )
+    rig.clock.forward(600)
+    assert await rig.recovery.work_once() == 0
+
+
+async def test_a_payment_that_trips_recovery_is_shown_to_a_person(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def trips(*_: Any) -> Payment:
+        raise ValueError("no such edge")
+
+    rig.provider.says["acc_a"] = [unknown()]
+    await rig.authorize()
+    monkeypatch.setattr(rig.recovery._follow_ups, "ask", trips)
+    for _ in range(12):
+        rig.clock.forward(100)
+        await rig.recovery.work_once()
+    (found,) = await waiting(rig)
+    assert [one.reason for one in under_review(found)] == ["recovery_defect"]

@@ -27,7 +27,15 @@ from turnout.domain.declines import DeclineCode, decline
 from turnout.domain.errors import Overloaded, StateConflict
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import Initiator, PaymentDetails
-from turnout.orchestration.commands import CardInput, ConfirmCommand, TokenCommand, TokenInput
+from turnout.orchestration.commands import (
+    CardInput,
+    ConfirmCommand,
+    Operator,
+    Resolution,
+    ResolveCommand,
+    TokenCommand,
+    TokenInput,
+)
 from turnout.ports import PaymentFilter
 from turnout.stores.memory import MemoryStore
 from turnout.stores.sqlite import SqliteStore
@@ -268,3 +276,38 @@ async def test_nothing_in_the_record_can_be_made_of_a_card_number(tmp_path: Path
     assert keys.isdisjoint(derivable) and fingerprint[:16] not in keys
     connection.close()
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("resolution", "counted"),
+    [
+        (Resolution.SUCCEEDED, False),
+        (Resolution.NOT_PROCESSED, False),
+        (Resolution.FAILED, True),
+    ],
+)
+async def test_an_operators_answer_lets_go_of_the_place_that_was_held(
+    resolution: Resolution, counted: bool, tmp_path: Path
+) -> None:
+    store = MemoryStore()
+    rig = await one_account(tmp_path, store=store)
+    rig.provider.says["acc_a"] = [unknown()]
+    rig.provider.inquiries = [unknown() for _ in range(9)]
+    payment = await pay(rig, "k1", MASTERCARD)
+    for _ in range(12):
+        rig.clock.forward(100)
+        await rig.recovery.work_once()
+    (held,) = store._attempts.values()
+    assert (held.declined_at_ns, held.kept_until_ns) == (0, 0)
+    await rig.reviews.resolve(
+        Operator("opr_1", "Olga", rig.clock.monotonic_ns() + 30 * 10**9),
+        idem("op", rpc="resolve"),
+        ResolveCommand(payment.payment_id, payment.attempts[0].attempt_id, resolution, "asked"),
+    )
+    # A decline counts, as any other, and is forgotten as any other.
+    assert [one.kept_until_ns > one.declined_at_ns > 0 for one in store._attempts.values()] == (
+        [True] if counted else []
+    )
+    rig.clock.forward(31 * 24 * HOUR_S)
+    await store.forget_attempts(rig.clock.now_ns(), 10)
+    assert not store._attempts

@@ -299,6 +299,13 @@ class Recovery:
     poll_s: float = option(
         0.5, "How often the record is asked for what is due.", unit="s", least=0.01, most=60.0
     )
+    clock_doubt_s: float = option(
+        86_400.0,
+        "After a step of the host's clock: how long it must run evenly before idempotency keys "
+        "are forgotten and authorizations let go by it.",
+        unit="s",
+        least=0.0,
+    )
     concurrency: int = option(
         16, "Operations that are looked at at once.", unit="operations", least=1, most=1_000
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from json import loads as loads_slowly
 from typing import Any, Generic, TypeVar
 
@@ -86,6 +87,14 @@ class Answer:
         if not (text.isascii() and text.isdigit() and len(text) <= 9):
             return 0
         return min(int(text) * 1000, RETRY_AFTER_MAX_MS)
+
+    @property
+    def dated_s(self) -> int | None:
+        """When it was sent by the provider's own clock; None where it does not say."""
+        try:
+            return int(parsedate_to_datetime(self.headers.get("date", "")).timestamp())
+        except ValueError:
+            return None
 
 
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from turnout.domain.errors import FieldError
+
+# What may be wrong with a card tomorrow that is right today.
+CARD_EXPIRED: Final = "CARD_EXPIRED"
 
 
 class Network(StrEnum):
@@ -249,7 +253,7 @@ def card_errors(card: CardDetails, year: int, month: int, field_name: str) -> li
         found.append(
             FieldError(
                 f"{field_name}.expiry_year",
-                "CARD_EXPIRED",
+                CARD_EXPIRED,
                 "the card has expired; ask the payer for another",
             )
         )

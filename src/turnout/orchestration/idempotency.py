@@ -251,6 +251,7 @@ class Claims:
         *,
         new_reference: str | None = None,
         payment_id: str | None = None,
+        refused: Exception | None = None,
     ) -> bytes:
         """Executes `work` once for this key, or gives the answer of the execution before.
 
@@ -262,6 +263,7 @@ class Claims:
                 who has it already is then looked up with the key, see `Run.taken_by`.
             payment_id: the payment that `work` changes, if there must be one already; it is then
                 read with the key, see `Run.payment`.
+            refused: why it cannot be executed today; it may have been before.
 
         Raises:
             IdempotencyKeyReused: the key was used with another request.
@@ -276,7 +278,7 @@ class Claims:
         run = Run(caller, ClaimKey(*name), fingerprint, self._store, self._clock)
         self._running[name] = run
         run.task = asyncio.get_running_loop().create_task(
-            self._execute(name, run, work, new_reference, payment_id)
+            self._execute(name, run, work, new_reference, payment_id, refused)
         )
         return await run.wait()
 
@@ -294,6 +296,7 @@ class Claims:
         work: Callable[[Run], Awaitable[None]],
         new_reference: str | None,
         payment_id: str | None,
+        refused: Exception | None,
     ) -> None:
         store, key = self._store, run.key
         try:
@@ -306,6 +309,8 @@ class Claims:
             if stored is not None:
                 await self._replay(run, stored)
                 return
+            if refused is not None:
+                raise refused
             run.start_timer(self._margin_ns)
             try:
                 await work(run)

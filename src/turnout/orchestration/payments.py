@@ -33,6 +33,7 @@ from turnout.orchestration.validate import (
     check_confirm,
     check_payment,
     check_return_parameters,
+    refused_today,
 )
 from turnout.ports import MerchantReferenceTaken, PaymentFilter, VersionConflict
 from turnout.vault import CardHints, CardReveal
@@ -79,7 +80,11 @@ class Payments:
             TurnoutError: anything that is refused before it was stored.
         """
         self._parts.admission.authorize(self._claims.in_flight)
-        check_payment(command, self._parts.mint.clock.now_ns())
+        refused = None
+        try:
+            check_payment(command, self._parts.mint.clock.now_ns())
+        except InvalidRequest as error:
+            refused = refused_today(error)
         if command.method is None:
             raise InvalidRequest([_method_missing()])
         return await self._claims.run(
@@ -87,28 +92,39 @@ class Payments:
             idem,
             lambda run: self._authorize(run, command),
             new_reference=command.merchant_reference,
+            refused=refused,
         )
 
     async def create(self, caller: Caller, idem: Idempotency, command: PaymentCommand) -> bytes:
         """Creates without asking any provider."""
         self._parts.admission.authorize(self._claims.in_flight)
-        check_payment(command, self._parts.mint.clock.now_ns())
+        refused = None
+        try:
+            check_payment(command, self._parts.mint.clock.now_ns())
+        except InvalidRequest as error:
+            refused = refused_today(error)
         return await self._claims.run(
             caller,
             idem,
             lambda run: self._create(run, command),
             new_reference=command.merchant_reference,
+            refused=refused,
         )
 
     async def confirm(self, caller: Caller, idem: Idempotency, command: ConfirmCommand) -> bytes:
         """Confirms a created payment."""
         self._parts.admission.authorize(self._claims.in_flight)
-        check_confirm(command, self._parts.mint.clock.now_ns())
+        refused = None
+        try:
+            check_confirm(command, self._parts.mint.clock.now_ns())
+        except InvalidRequest as error:
+            refused = refused_today(error)
         return await self._claims.run(
             caller,
             idem,
             lambda run: self._confirm(run, command),
             payment_id=command.payment_id,
+            refused=refused,
         )
 
     async def capture(self, caller: Caller, idem: Idempotency, command: CaptureCommand) -> bytes:

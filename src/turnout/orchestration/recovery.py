@@ -18,6 +18,7 @@ from turnout.domain.payment import CAPTURABLE, Payment, PaymentStatus
 from turnout.orchestration.change import Change
 from turnout.orchestration.follow_ups import FollowUps
 from turnout.orchestration.parts import Parts
+from turnout.orchestration.steadiness import Steadiness
 from turnout.ports import StoreUnavailable, VersionConflict
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ class Recovery:
         self._parts = parts
         self._follow_ups = follow_ups
         self._busy: set[str] = set()
-        self._gate = asyncio.Semaphore(parts.schedule.settings.concurrency)
+        settings = parts.schedule.settings
+        self._gate = asyncio.Semaphore(settings.concurrency)
+        self._steadiness = Steadiness(parts.store, parts.mint.clock, settings.clock_doubt_s)
 
     async def fence(self, limit: int = 0) -> int:
         """At start: whatever was being sent is unknown now; returns how many those were.
@@ -68,10 +71,12 @@ class Recovery:
 
     async def work_once(self) -> int:
         """Looks at everything that is due now; returns how much that was."""
+        await self._steadiness.look()
         now_ns = self._parts.mint.clock.now_ns()
         budgets = self._parts.budgets
         spent = budgets.spent() if budgets is not None else []
-        due = await self._parts.store.due_operations(now_ns, _PAGE, spent)
+        beyond_ns = self._parts.schedule.beyond_ns(now_ns)
+        due = await self._parts.store.due_operations(now_ns, _PAGE, spent, beyond_ns)
         calling = self._parts.calling
         fresh = [one for one in due if one[0] not in self._busy and one[1] not in calling]
         # One payment at a time: two operations of one are looked at one after the other.
@@ -92,7 +97,10 @@ class Recovery:
 
     async def sweep_once(self) -> int:
         """Expires what has expired; returns how many authorizations that were."""
-        store, now_ns = self._parts.store, self._parts.mint.clock.now_ns()
+        now_ns = await self._steadiness.now_ns()
+        if now_ns is None:
+            return 0
+        store = self._parts.store
         await store.delete_expired_claims(now_ns - _CLAIM_LIFE_NS, _PAGE)
         await store.forget_attempts(now_ns, _PAGE)
         grace_ns = int(self._parts.schedule.settings.expiry_grace_s * _SECOND_NS)
@@ -118,13 +126,13 @@ class Recovery:
                 await self._resolve(payment, operation)
         except Unavailable as error:
             log.warning("%s of %s cannot be looked at: %s", operation_id, payment_id, error)
-            await self._put_off(payment_id, operation_id)
+            await self._put_off(payment_id, operation_id, error.reason.lower())
         except StoreUnavailable:
             raise
         except Exception:
             # One payment that trips over a defect must not keep the others waiting.
             log.exception("%s of %s cannot be looked at", operation_id, payment_id)
-            await self._put_off(payment_id, operation_id)
+            await self._put_off(payment_id, operation_id, "recovery_defect")
         finally:
             self._busy.discard(payment_id)
 
@@ -137,7 +145,7 @@ class Recovery:
         if current is None or not current.open or current.check_at_ns == 0:
             return
         if schedule.overdue(current, now_ns):
-            await self._review(payment, current)
+            await self._review(payment, current, current.reason or "nobody_tells")
         elif current.kind is OperationKind.AUTHORIZE and not payment.cancel_open:
             if current.state is OperationState.REQUIRES_ACTION:
                 if now_ns > schedule.action_ends_ns(current):
@@ -156,20 +164,23 @@ class Recovery:
                 )
                 await self._follow_ups.undo(payment, current, "outcome_reversed")
 
-    async def _review(self, payment: Payment, operation: Operation) -> None:
+    async def _review(self, payment: Payment, operation: Operation, why: str) -> None:
         change = Change(payment, self._parts.mint)
-        self._parts.settler.review(change, operation, operation.reason or "nobody_tells")
+        self._parts.settler.review(change, operation, why)
         try:
             await self._parts.store.commit(change.unit(self._parts.encoder))
         except VersionConflict:
             return
         self._parts.observer.review(payment, operation)
 
-    async def _put_off(self, payment_id: str, operation_id: str) -> None:
-        """Nothing could be asked now: look again later."""
+    async def _put_off(self, payment_id: str, operation_id: str, why: str) -> None:
+        """Nothing could be asked now: look again later, or call a person where it is too late."""
         payment = await self._parts.read(payment_id)
         operation = payment.operation(operation_id)
-        if operation is None or not operation.open:
+        if operation is None or not operation.open or not operation.check_at_ns:
+            return
+        if self._parts.schedule.overdue(operation, self._parts.mint.clock.now_ns()):
+            await self._review(payment, operation, why)
             return
         change = Change(payment, self._parts.mint)
         operation.checks += 1

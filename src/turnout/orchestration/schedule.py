@@ -15,6 +15,10 @@ _State = members(OperationState)
 _SECOND_NS = 1_000_000_000
 _HOUR_NS = 3_600 * _SECOND_NS
 _LARGEST_SEED = 2**64
+# A provider may ask to be left alone for longer; the retry budget then sees to the rest.
+_PUT_OFF_MOST_S = 1_800.0
+# By how much a host's clock may be wrong that is tended.
+_SKEW_NS = 120 * _SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class RecoverySettings:
         expiry_grace_s: how long after capture_before an authorization counts as expired.
         jitter: by what share, at most, a wait is longer than said, so that what went wrong
             together is not asked about together.
+        clock_doubt_s: after a step of the wall clock: how long it must run evenly before keys
+            are forgotten and authorizations let go by it.
     """
 
     intervals_s: tuple[float, ...] = (5.0, 30.0, 60.0, 300.0)
@@ -49,6 +55,7 @@ class RecoverySettings:
     jitter: float = 0.2
     poll_s: float = 0.5
     concurrency: int = 16
+    clock_doubt_s: float = 86_400.0
 
 
 class Schedule:
@@ -82,10 +89,28 @@ class Schedule:
             # The payer is typing: look rarely, and once more when their time is up.
             due = self.action_ends_ns(operation)
             return min(max(due, now_ns + _SECOND_NS), now_ns + 60 * _SECOND_NS)
-        wait_s = max(wait_s, retry_after_ms / 1_000)
+        wait_s = max(wait_s, min(retry_after_ms / 1_000, _PUT_OFF_MOST_S))
         if self._random is not None:
             wait_s *= 1 + self.settings.jitter * self._random.seed() / _LARGEST_SEED
         return now_ns + int(wait_s * _SECOND_NS)
+
+    def beyond_ns(self, now_ns: int) -> int:
+        """Later than any wait that begins now ends: only a clock that was ahead sets that."""
+        settings = self.settings
+        longest_s = max(_PUT_OFF_MOST_S, settings.settle_after_s + 60.0, *settings.intervals_s)
+        return now_ns + int(2 * longest_s * _SECOND_NS)
+
+    def age_ns(self, operation: Operation, now_ns: int) -> int:
+        """How long ago it was written down.
+
+        A clock that was ahead then has dated it later than now; the looks at it tell instead.
+        """
+        age_ns = now_ns - operation.created_at_ns
+        if age_ns >= -_SKEW_NS:
+            return age_ns
+        intervals = self.settings.intervals_s
+        waits = (intervals[min(one, len(intervals) - 1)] for one in range(operation.checks))
+        return int(sum(waits) * _SECOND_NS)
 
     def overdue(self, operation: Operation, now_ns: int) -> bool:
         """Whether a person must look at it."""
@@ -96,7 +121,7 @@ class Schedule:
         )
         if operation.state is _State.REQUIRES_ACTION:
             limit_s += self.settings.action_timeout_s
-        return now_ns - operation.created_at_ns > limit_s * _SECOND_NS
+        return self.age_ns(operation, now_ns) > limit_s * _SECOND_NS
 
     def action_ends_ns(self, operation: Operation) -> int:
         """When the payer's time is up, and what they began is undone."""
@@ -108,7 +133,7 @@ class Schedule:
 
     def may_resend(self, operation: Operation, now_ns: int) -> bool:
         """Whether the provider surely still knows our idempotency key."""
-        return now_ns - operation.created_at_ns < self.settings.resend_within_s * _SECOND_NS
+        return self.age_ns(operation, now_ns) < self.settings.resend_within_s * _SECOND_NS
 
     def sent_before_ns(self, operation: Operation) -> int:
         """When no copy of the request can be on its way any more.
@@ -131,7 +156,7 @@ class Schedule:
         would arrive after the reversal had found nothing to reverse.
         """
         wait_s = self.settings.webhook_wait_s or connector_wait_s
-        return now_ns - operation.created_at_ns > wait_s * _SECOND_NS
+        return self.age_ns(operation, now_ns) > wait_s * _SECOND_NS
 
     def keeps_rest(self, account_id: str) -> bool:
         """Whether what a final capture leaves over stays on hold there until it is cancelled."""

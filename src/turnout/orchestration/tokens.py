@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from turnout.domain.errors import InvalidRequest
 from turnout.orchestration.commands import Caller, Idempotency, TokenCommand
 from turnout.orchestration.idempotency import Claims, Run
 from turnout.orchestration.parts import Parts
-from turnout.orchestration.validate import check_token
+from turnout.orchestration.validate import check_token, refused_today
 from turnout.ports import UnitOfWork
 from turnout.vault import CardHints
 
@@ -24,8 +25,14 @@ class Tokens:
             InvalidRequest: the card is not one; nothing was stored.
         """
         self._parts.admission.authorize(self._claims.in_flight)
-        check_token(command, self._parts.mint.clock.now_ns())
-        return await self._claims.run(caller, idem, lambda run: self._create(run, command))
+        refused = None
+        try:
+            check_token(command, self._parts.mint.clock.now_ns())
+        except InvalidRequest as error:
+            refused = refused_today(error)
+        return await self._claims.run(
+            caller, idem, lambda run: self._create(run, command), refused=refused
+        )
 
     async def _create(self, run: Run, command: TokenCommand) -> None:
         vault, source = self._parts.vault, command.source

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from turnout.domain.cards import CardDetails, card_errors, holds_card_number
+from turnout.domain.cards import CARD_EXPIRED, CardDetails, card_errors, holds_card_number
 from turnout.domain.errors import FieldError, InvalidRequest
 from turnout.domain.money import EXPONENTS, amount_error, currency_error
 from turnout.domain.payment import Address, Customer, Initiator, PaymentDetails
@@ -29,6 +29,17 @@ from turnout.orchestration.commands import (
     TokenInput,
 )
 from turnout.orchestration.glance import is_ipv4, month_of, surely_sound
+
+
+def refused_today(error: InvalidRequest) -> InvalidRequest:
+    """The refusal of a call that may have been sound when it was first made: a card expires.
+
+    Raises:
+        InvalidRequest: it never was.
+    """
+    if any(one.reason != CARD_EXPIRED for one in error.fields):
+        raise error
+    return error
 
 
 def check_payment(command: PaymentCommand, now_ns: int) -> None:

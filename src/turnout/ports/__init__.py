@@ -26,6 +26,7 @@ from turnout.ports.providers import (
     WebhookRejected,
 )
 from turnout.ports.record import (
+    MAX_NS,
     BalanceFilter,
     Claim,
     ClaimTaken,
@@ -75,6 +76,7 @@ from turnout.ports.vault import (
 )
 
 __all__ = [
+    "MAX_NS",
     "ActivationRecord",
     "AttemptCount",
     "AttemptDecline",

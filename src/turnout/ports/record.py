@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from turnout.domain.audit import Verdict
 from turnout.domain.events import Event
@@ -14,6 +14,9 @@ from turnout.domain.outcomes import ProviderEvent
 from turnout.domain.payment import Payment, PaymentStatus
 from turnout.ports.rulesets import RulesetStore
 from turnout.ports.schemes import AttemptCount, AttemptDecline, SchemeFacts, SchemeKeys
+
+# Later than any time.
+MAX_NS: Final = 2**63 - 1
 
 
 class ClaimTaken(Exception):
@@ -399,7 +402,7 @@ class Store(RulesetStore, Protocol):
         """
 
     async def due_operations(
-        self, now_ns: int, limit: int, without: Sequence[str] = ()
+        self, now_ns: int, limit: int, without: Sequence[str] = (), beyond_ns: int = MAX_NS
     ) -> list[tuple[str, str]]:
         """(payment_id, operation_id) of operations whose check_at_ns has come, oldest first.
 
@@ -407,6 +410,8 @@ class Store(RulesetStore, Protocol):
             now_ns: the present time.
             limit: how many at most.
             without: leaves out those at these accounts.
+            beyond_ns: those too, last, whose check_at_ns is later than this: only a clock that
+                was wrong can have set it.
         """
 
     async def next_check_ns(self) -> int:

@@ -19,6 +19,7 @@ from turnout.domain.ledger import Balance, LedgerTransaction
 from turnout.domain.operation import Operation, OperationKind, OperationState
 from turnout.domain.payment import CAPTURABLE, Payment
 from turnout.ports import (
+    MAX_NS,
     AttemptRefused,
     BalanceFilter,
     ClaimTaken,
@@ -398,13 +399,13 @@ class MemoryStore(MemoryAttempts, MemoryRulesets):
         return fenced
 
     async def due_operations(
-        self, now_ns: int, limit: int, without: Sequence[str] = ()
+        self, now_ns: int, limit: int, without: Sequence[str] = (), beyond_ns: int = MAX_NS
     ) -> list[tuple[str, str]]:
         """See `Store.due_operations`."""
         due = [
             (one.check_at_ns, one.operation_id, one.payment_id)
             for one in map(self._operations.__getitem__, self._watched)
-            if one.check_at_ns <= now_ns and one.account_id not in without
+            if not now_ns < one.check_at_ns <= beyond_ns and one.account_id not in without
         ]
         due.sort()
         return [(payment_id, operation_id) for _, operation_id, payment_id in due[:limit]]

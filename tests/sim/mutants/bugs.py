@@ -67,8 +67,8 @@ BUGS = (
         "key looked up only after the call was executed",
         _IDEM,
         "if stored is not None:\n                await self._replay(run, stored)\n"
-        "                return\n            run.start_timer",
-        "run.start_timer",
+        "                return\n            if refused",
+        "if refused",
     ),
     Bug(
         "same key with another body is answered",
@@ -287,6 +287,20 @@ BUGS = (
         "orchestration/schemes.py",
         "unit.uncounted.append(operation.operation_id)",
         "continue",
+    ),
+    Bug(
+        "what seems old is forgotten by a clock that has stepped",
+        "orchestration/recovery.py",
+        "        if now_ns is None:\n            return 0\n",
+        "        now_ns = now_ns or self._parts.mint.clock.now_ns()\n",
+        also="clock_far",
+    ),
+    Bug(
+        "what a clock has dated ahead is not looked at",
+        "orchestration/recovery.py",
+        "due_operations(now_ns, _PAGE, spent, beyond_ns)",
+        "due_operations(now_ns, _PAGE, spent)",
+        also="clock_far,timeout_after",
     ),
     Bug(
         "the card number stands in the payment",

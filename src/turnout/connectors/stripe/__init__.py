@@ -104,11 +104,14 @@ class StripeConnector:
 
     async def _get(self, account: Account, path: str, deadline_ns: int) -> Json | None:
         """A JSON object, or None where none could be had."""
+        answer = await self._ask(account, path, deadline_ns)
+        return answer.json() if answer.status == 200 else None
+
+    async def _ask(self, account: Account, path: str, deadline_ns: int) -> Answer:
         prepared = self._accounts.get(account)
-        answer = await self._exchange.send(
+        return await self._exchange.send(
             account, "GET", prepared.base + path, prepared.get_headers, b"", deadline_ns
         )
-        return answer.json() if answer.status == 200 else None
 
     # --- authorize ---------------------------------------------------------------------------
 
@@ -267,7 +270,8 @@ class StripeConnector:
     async def _walk(self, account: Account, request: InquiryRequest) -> Outcome:
         """Reads the list of the time in which it must have been made: the list never lags.
 
-        A busy account's list is long, so where one inquiry stopped the next one goes on.
+        A busy account's list is long, so where one inquiry stopped the next one goes on. Where
+        our clock is not Stripe's, the time is another one and what is missing means nothing.
         """
         operation = request.operation
         created_from_s = operation.created_at_ns // _NS - CLOCK_AHEAD_S - CLOCK_SKEW_S
@@ -275,7 +279,8 @@ class StripeConnector:
         after = operation.provider_state.get("listed_to", "")
         for _ in range(PAGES_MAX):
             path = requests.list_path(created_from_s, created_to_s, after)
-            page = await self._get(account, path, request.deadline_ns)
+            answer = await self._ask(account, path, request.deadline_ns)
+            page = answer.json() if answer.status == 200 else None
             rows = _rows(page)
             if page is None or not _whole(page, "payment_intent", "pi_"):
                 return unknown("inquiry_failed", {"listed_to": after})
@@ -283,6 +288,9 @@ class StripeConnector:
             if found:
                 return await self._look(account, request, found)
             if page.get("has_more") is False:
+                dated_s = answer.dated_s
+                if dated_s is not None and abs(dated_s - request.now_ns // _NS) > CLOCK_SKEW_S:
+                    return unknown("clocks_differ", {"listed_to": ""})
                 return not_processed("not_found")
             last = answers.identifier(rows[-1], "payment_intent", "pi_") if rows else ""
             if not last or last == after:

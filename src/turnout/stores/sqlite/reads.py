@@ -67,11 +67,13 @@ TO_CHANGE = f"""SELECT c.fingerprint, c.payment_id, c.operation_id, c.created_at
     WHERE p.payment_id = ? ORDER BY o.sequence"""
 _EVENT_COLUMNS = ", ".join([*EVENT.names, "cursor"])
 LAST_CURSOR = "SELECT coalesce(max(cursor), 0) FROM events WHERE merchant_id = ?"
-DUE = """SELECT payment_id, operation_id FROM operations
-    WHERE check_at_ns > 0 AND check_at_ns <= ? ORDER BY check_at_ns, operation_id LIMIT ?"""
-DUE_WITHOUT = """SELECT payment_id, operation_id FROM operations
-    WHERE check_at_ns > 0 AND check_at_ns <= ? AND account_id NOT IN ({})
-    ORDER BY check_at_ns, operation_id LIMIT ?"""
+# Two halves of one index, each in its order; `{}` may leave accounts out.
+DUE = """SELECT payment_id, operation_id, check_at_ns FROM operations
+    WHERE check_at_ns > 0 AND check_at_ns <= ?1{0}
+    UNION ALL SELECT payment_id, operation_id, check_at_ns FROM operations
+    WHERE check_at_ns > 0 AND check_at_ns > ?2{0}
+    ORDER BY check_at_ns, operation_id LIMIT ?3"""
+DUE_OF_ALL = DUE.format("")
 NEXT_CHECK = "SELECT coalesce(min(check_at_ns), 0) FROM operations WHERE check_at_ns > 0"
 EXPIRED = """SELECT payment_id FROM payments
     WHERE capture_before_ns > 0 AND status IN ('requires_capture', 'partially_captured')

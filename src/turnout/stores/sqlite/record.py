@@ -24,6 +24,7 @@ from turnout.domain.ledger import Balance, LedgerTransaction
 from turnout.domain.operation import ClaimKey, Operation
 from turnout.domain.payment import Payment
 from turnout.ports import (
+    MAX_NS,
     BalanceFilter,
     Claim,
     DecidedAttempt,
@@ -302,15 +303,16 @@ class SqliteStore(Written, RulesetTables):
         return fenced
 
     async def due_operations(
-        self, now_ns: int, limit: int, without: Sequence[str] = ()
+        self, now_ns: int, limit: int, without: Sequence[str] = (), beyond_ns: int = MAX_NS
     ) -> list[tuple[str, str]]:
         """See `Store.due_operations`."""
+        bounds = (now_ns, beyond_ns, limit)
         if without:
-            marks = ", ".join("?" * len(without))
-            sql = reads.DUE_WITHOUT.format(marks)
-            rows = await self._scan(all_rows, sql, (now_ns, *without, limit))
+            marks = ", ".join(f"?{number + 4}" for number in range(len(without)))
+            query = reads.DUE.format(f" AND account_id NOT IN ({marks})")
+            rows = await self._scan(all_rows, query, (*bounds, *without))
         else:
-            rows = await self._rows(limit, reads.DUE, now_ns, limit)
+            rows = await self._rows(limit, reads.DUE_OF_ALL, *bounds)
         return [(row[0], row[1]) for row in rows]
 
     async def next_check_ns(self) -> int:
