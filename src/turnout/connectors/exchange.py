@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from json import loads as loads_slowly
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import orjson
 
+from turnout.connectors.documents import Json
 from turnout.connectors.http import is_loopback
-from turnout.connectors.verdicts import unknown
+from turnout.connectors.verdicts import not_processed, unknown
 from turnout.domain.accounts import Account
+from turnout.domain.members import members
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.ports import (
     Clock,
@@ -28,6 +30,8 @@ from turnout.ports import (
     HttpUnknown,
     RetryBudget,
 )
+
+_Outcome = members(OutcomeKind)
 
 # Less time than this is not worth a first copy, nor a second: no provider answers that fast, and
 # a payment that is surely not sent is better than one of unknown outcome.
@@ -55,7 +59,13 @@ class Answer:
     failure: str = ""
     in_doubt: bool = False
 
-    def json(self) -> dict[str, Any] | None:
+    def missing(self) -> Outcome | None:
+        """The outcome where no answer came, or None where one did."""
+        if not self.failure:
+            return None
+        return unknown(self.failure) if self.in_doubt else not_processed(self.failure)
+
+    def json(self) -> Json | None:
         """The body as a JSON object, or None where it is anything else."""
         try:
             parsed = orjson.loads(self.body)
@@ -69,7 +79,7 @@ class Answer:
         A refusal whose answer names one thing twice says two things, and which of them was read
         is chance. Only refusals are looked at: to look costs more than to read.
         """
-        if outcome.kind is not OutcomeKind.DECLINED or not self._names_twice():
+        if outcome.kind is not _Outcome.DECLINED or not self._names_twice():
             return outcome
         return unknown("garbage")
 

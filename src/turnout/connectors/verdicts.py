@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 
 from turnout.domain.declines import Decline, DeclineCode, RetryAdvice, decline
+from turnout.domain.members import members
 from turnout.domain.outcomes import Outcome, OutcomeKind
+
+_Outcome = members(OutcomeKind)
+_Code = members(DeclineCode)
+_Advice = members(RetryAdvice)
 
 # ISO 8583 response codes after which the networks forbid to try this credential again: Visa's
 # category 1. They stand above whatever a provider made of them.
@@ -16,74 +21,74 @@ FINAL_ISSUER_CODES: frozenset[str] = frozenset(
 # Mastercard's merchant advice codes: what they advise. None of them wants the same card tried
 # elsewhere at once, so each one ends the cascade.
 MERCHANT_ADVICE: dict[str, RetryAdvice] = {
-    "01": RetryAdvice.FIX_DETAILS,
-    "02": RetryAdvice.RETRY_LATER,
-    "03": RetryAdvice.NEVER_RETRY,
-    "04": RetryAdvice.FIX_DETAILS,
-    "21": RetryAdvice.NEVER_RETRY,
-    "24": RetryAdvice.RETRY_LATER,
-    "25": RetryAdvice.RETRY_LATER,
-    "26": RetryAdvice.RETRY_LATER,
-    "27": RetryAdvice.RETRY_LATER,
-    "28": RetryAdvice.RETRY_LATER,
-    "29": RetryAdvice.RETRY_LATER,
-    "30": RetryAdvice.RETRY_LATER,
-    "40": RetryAdvice.OTHER_METHOD,
-    "41": RetryAdvice.OTHER_METHOD,
-    "42": RetryAdvice.NEVER_RETRY,
-    "43": RetryAdvice.OTHER_METHOD,
+    "01": _Advice.FIX_DETAILS,
+    "02": _Advice.RETRY_LATER,
+    "03": _Advice.NEVER_RETRY,
+    "04": _Advice.FIX_DETAILS,
+    "21": _Advice.NEVER_RETRY,
+    "24": _Advice.RETRY_LATER,
+    "25": _Advice.RETRY_LATER,
+    "26": _Advice.RETRY_LATER,
+    "27": _Advice.RETRY_LATER,
+    "28": _Advice.RETRY_LATER,
+    "29": _Advice.RETRY_LATER,
+    "30": _Advice.RETRY_LATER,
+    "40": _Advice.OTHER_METHOD,
+    "41": _Advice.OTHER_METHOD,
+    "42": _Advice.NEVER_RETRY,
+    "43": _Advice.OTHER_METHOD,
 }
 
 # What the issuer said, by ISO 8583 response code, where its provider says no more than "declined".
 # Codes that say no more themselves (01, 05 and the like) are left out.
 ISSUER_CODES: dict[str, tuple[DeclineCode, RetryAdvice | None]] = {
-    "04": (DeclineCode.PICKUP_CARD, None),
-    "06": (DeclineCode.PROCESSING_ERROR, None),
-    "07": (DeclineCode.PICKUP_CARD, None),
-    "12": (DeclineCode.TRANSACTION_NOT_ALLOWED, None),
-    "13": (DeclineCode.AMOUNT_INVALID, None),
-    "14": (DeclineCode.INCORRECT_NUMBER, None),
-    "15": (DeclineCode.INCORRECT_NUMBER, None),
-    "19": (DeclineCode.TRY_AGAIN_LATER, None),
-    "28": (DeclineCode.ISSUER_UNAVAILABLE, None),
-    "39": (DeclineCode.INVALID_ACCOUNT, RetryAdvice.OTHER_METHOD),
-    "41": (DeclineCode.LOST_CARD, None),
-    "43": (DeclineCode.STOLEN_CARD, None),
-    "46": (DeclineCode.INVALID_ACCOUNT, None),
-    "51": (DeclineCode.INSUFFICIENT_FUNDS, None),
-    "52": (DeclineCode.INVALID_ACCOUNT, RetryAdvice.OTHER_METHOD),
-    "53": (DeclineCode.INVALID_ACCOUNT, RetryAdvice.OTHER_METHOD),
-    "54": (DeclineCode.EXPIRED_CARD, None),
-    "55": (DeclineCode.INCORRECT_PIN, None),
-    "57": (DeclineCode.TRANSACTION_NOT_ALLOWED, None),
-    "58": (DeclineCode.TRANSACTION_NOT_ALLOWED, None),
-    "59": (DeclineCode.SUSPECTED_FRAUD, None),
-    "61": (DeclineCode.LIMIT_EXCEEDED, None),
-    "62": (DeclineCode.RESTRICTED_CARD, None),
-    "63": (DeclineCode.DO_NOT_HONOR, RetryAdvice.NEVER_RETRY),
-    "65": (DeclineCode.LIMIT_EXCEEDED, None),
-    "70": (DeclineCode.PIN_REQUIRED, None),
-    "75": (DeclineCode.INCORRECT_PIN, RetryAdvice.OTHER_METHOD),
-    "78": (DeclineCode.RESTRICTED_CARD, None),
-    "81": (DeclineCode.INCORRECT_PIN, None),
-    "82": (DeclineCode.INCORRECT_CVC, None),
-    "86": (DeclineCode.PIN_REQUIRED, None),
-    "91": (DeclineCode.ISSUER_UNAVAILABLE, None),
-    "92": (DeclineCode.PROCESSING_ERROR, None),
-    "93": (DeclineCode.TRANSACTION_NOT_ALLOWED, RetryAdvice.NEVER_RETRY),
-    "94": (DeclineCode.DUPLICATE_TRANSACTION, None),
-    "96": (DeclineCode.PROCESSING_ERROR, None),
-    "1A": (DeclineCode.AUTHENTICATION_REQUIRED, None),
-    "6P": (DeclineCode.INVALID_ACCOUNT, RetryAdvice.FIX_DETAILS),
-    "N3": (DeclineCode.TRANSACTION_NOT_ALLOWED, None),
-    "N4": (DeclineCode.LIMIT_EXCEEDED, None),
-    "N7": (DeclineCode.INCORRECT_CVC, None),
-    "R0": (DeclineCode.REVOKED_AUTHORIZATION, None),
-    "R1": (DeclineCode.REVOKED_AUTHORIZATION, None),
-    "R3": (DeclineCode.REVOKED_AUTHORIZATION, None),
+    "04": (_Code.PICKUP_CARD, None),
+    "06": (_Code.PROCESSING_ERROR, None),
+    "07": (_Code.PICKUP_CARD, None),
+    "12": (_Code.TRANSACTION_NOT_ALLOWED, None),
+    "13": (_Code.AMOUNT_INVALID, None),
+    "14": (_Code.INCORRECT_NUMBER, None),
+    "15": (_Code.INCORRECT_NUMBER, None),
+    "19": (_Code.TRY_AGAIN_LATER, None),
+    "28": (_Code.ISSUER_UNAVAILABLE, None),
+    "39": (_Code.INVALID_ACCOUNT, _Advice.OTHER_METHOD),
+    "41": (_Code.LOST_CARD, None),
+    "43": (_Code.STOLEN_CARD, None),
+    "46": (_Code.INVALID_ACCOUNT, None),
+    "51": (_Code.INSUFFICIENT_FUNDS, None),
+    "52": (_Code.INVALID_ACCOUNT, _Advice.OTHER_METHOD),
+    "53": (_Code.INVALID_ACCOUNT, _Advice.OTHER_METHOD),
+    "54": (_Code.EXPIRED_CARD, None),
+    "55": (_Code.INCORRECT_PIN, None),
+    "57": (_Code.TRANSACTION_NOT_ALLOWED, None),
+    "58": (_Code.TRANSACTION_NOT_ALLOWED, None),
+    "59": (_Code.SUSPECTED_FRAUD, None),
+    "61": (_Code.LIMIT_EXCEEDED, None),
+    "62": (_Code.RESTRICTED_CARD, None),
+    "63": (_Code.DO_NOT_HONOR, _Advice.NEVER_RETRY),
+    "65": (_Code.LIMIT_EXCEEDED, None),
+    "70": (_Code.PIN_REQUIRED, None),
+    "75": (_Code.INCORRECT_PIN, _Advice.OTHER_METHOD),
+    "78": (_Code.RESTRICTED_CARD, None),
+    "81": (_Code.INCORRECT_PIN, None),
+    "82": (_Code.INCORRECT_CVC, None),
+    "86": (_Code.PIN_REQUIRED, None),
+    "91": (_Code.ISSUER_UNAVAILABLE, None),
+    "92": (_Code.PROCESSING_ERROR, None),
+    "93": (_Code.TRANSACTION_NOT_ALLOWED, _Advice.NEVER_RETRY),
+    "94": (_Code.DUPLICATE_TRANSACTION, None),
+    "96": (_Code.PROCESSING_ERROR, None),
+    "1A": (_Code.AUTHENTICATION_REQUIRED, None),
+    "6P": (_Code.INVALID_ACCOUNT, _Advice.FIX_DETAILS),
+    "N3": (_Code.TRANSACTION_NOT_ALLOWED, None),
+    "N4": (_Code.LIMIT_EXCEEDED, None),
+    "N7": (_Code.INCORRECT_CVC, None),
+    "R0": (_Code.REVOKED_AUTHORIZATION, None),
+    "R1": (_Code.REVOKED_AUTHORIZATION, None),
+    "R3": (_Code.REVOKED_AUTHORIZATION, None),
 }
 # Unified codes by which a provider says no more than that the issuer declined.
-_VAGUE = frozenset({DeclineCode.GENERIC, DeclineCode.DO_NOT_HONOR})
+_VAGUE = frozenset({_Code.GENERIC, _Code.DO_NOT_HONOR})
 
 # No provider's ids are longer, and no amount of a card message is larger.
 ID_MAX = 256
@@ -117,11 +122,11 @@ def declined(
         code, better = ISSUER_CODES[issuer_code]
         advice = advice or better
     if issuer_code in FINAL_ISSUER_CODES:
-        advice = RetryAdvice.NEVER_RETRY
+        advice = _Advice.NEVER_RETRY
     elif advice_code in MERCHANT_ADVICE:
         advice = MERCHANT_ADVICE[advice_code]
         soft = False
-    if advice is RetryAdvice.NEVER_RETRY:
+    if advice is _Advice.NEVER_RETRY:
         soft = False
     why: Decline = decline(
         code,
@@ -132,7 +137,7 @@ def declined(
         advice=advice,
         soft=soft,
     )
-    return Outcome(OutcomeKind.DECLINED, provider_reference=reference, decline=why)
+    return Outcome(_Outcome.DECLINED, provider_reference=reference, decline=why)
 
 
 def _shown(words: str, most: int) -> str:
@@ -146,13 +151,13 @@ def _two_digits(code: str) -> str:
 
 def unknown(reason: str, state: dict[str, str] | None = None) -> Outcome:
     """UNKNOWN: money may have moved."""
-    return Outcome(OutcomeKind.UNKNOWN, reason, provider_state=state or {})
+    return Outcome(_Outcome.UNKNOWN, reason, provider_state=state or {})
 
 
 def not_processed(reason: str, *, account_fault: bool = False, retry_after_ms: int = 0) -> Outcome:
     """NOT_PROCESSED: no money moved, surely."""
     return Outcome(
-        OutcomeKind.NOT_PROCESSED,
+        _Outcome.NOT_PROCESSED,
         reason,
         retry_after_ms=retry_after_ms,
         account_fault=account_fault,

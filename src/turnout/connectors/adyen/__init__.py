@@ -20,6 +20,7 @@ from turnout.connectors.exchange import Exchange, PerAccount, url_problems
 from turnout.connectors.verdicts import declined, not_processed, unknown
 from turnout.domain.accounts import Account
 from turnout.domain.declines import DeclineCode
+from turnout.domain.members import members
 from turnout.domain.outcomes import Outcome
 from turnout.ports import (
     AuthorizeRequest,
@@ -31,6 +32,8 @@ from turnout.ports import (
     RetryBudget,
     WebhookDelivery,
 )
+
+_Code = members(DeclineCode)
 
 # How long to wait for the AUTHORISATION webhook before an authorization of unknown outcome is
 # taken back. Adyen's webhooks come within seconds as a rule; shorter costs sales that would have
@@ -129,7 +132,7 @@ class AdyenConnector:
             return not_processed("account_misconfigured", account_fault=True)
         amount = SCALE.to_provider(request.amount_minor, request.currency)
         if amount is None:
-            return declined(DeclineCode.AMOUNT_INVALID, provider_code="amount_not_expressible")
+            return declined(_Code.AMOUNT_INVALID, provider_code="amount_not_expressible")
         body = requests.payment_body(
             request,
             amount,
@@ -147,7 +150,7 @@ class AdyenConnector:
             request.deadline_ns,
             again=answers.transient,
         )
-        failed = answers.no_answer(answer)
+        failed = answer.missing()
         if failed is not None:
             return failed
         document = answer.json()
@@ -164,7 +167,7 @@ class AdyenConnector:
             return not_processed("no_reference")
         made = requests.follow_up_request(request, prepared.merchant_account)
         if made is None:
-            return declined(DeclineCode.AMOUNT_INVALID, provider_code="amount_not_expressible")
+            return declined(_Code.AMOUNT_INVALID, provider_code="amount_not_expressible")
         path, body = made
         answer = await self._exchange.send(
             account,
@@ -175,7 +178,7 @@ class AdyenConnector:
             request.deadline_ns,
             again=answers.transient,
         )
-        failed = answers.no_answer(answer)
+        failed = answer.missing()
         if failed is not None:
             return failed
         document = answer.json()
@@ -204,7 +207,7 @@ class AdyenConnector:
             body,
             request.deadline_ns,
         )
-        document = answer.json() if answers.no_answer(answer) is None else None
+        document = answer.json() if answer.missing() is None else None
         if answer.status != 200 or document is None:
             return unknown("details_not_taken")
         operation = request.operation

@@ -7,7 +7,6 @@ Everything that is not understood is UNKNOWN.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from turnout.connectors.adyen.codes import (
     AVS_RESULTS,
@@ -19,13 +18,18 @@ from turnout.connectors.adyen.codes import (
     REFUSAL_WORDS,
     SCALE,
 )
+from turnout.connectors.documents import Json, table, text
 from turnout.connectors.exchange import Answer
 from turnout.connectors.verdicts import AMOUNT_MAX, ID_MAX, declined, not_processed, unknown
 from turnout.domain.declines import DeclineCode, RetryAdvice
+from turnout.domain.members import members
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import AvsResult, CvcResult, NextAction
 
-Json = dict[str, Any]
+_Outcome = members(OutcomeKind)
+_Code = members(DeclineCode)
+_Avs = members(AvsResult)
+_Cvc = members(CvcResult)
 
 # refusalReasonRaw reads like `05 : Do not honor`, with or without the leading zero, and from some
 # acquirers it is the code alone; the code is what the issuer said.
@@ -39,18 +43,6 @@ _AUTHORISED = frozenset({"Authorised", "PartiallyAuthorised"})
 _REFUSED = frozenset({"Refused", "Error", "Cancelled"})
 _ACTION = frozenset({"RedirectShopper", "IdentifyShopper", "ChallengeShopper"})
 _PENDING = frozenset({"Pending", "Received", "PresentToShopper"})
-
-
-def text(source: Json, name: str) -> str:
-    """A string field, or nothing."""
-    value = source.get(name)
-    return value if type(value) is str else ""
-
-
-def table(source: Json, name: str) -> Json:
-    """An object field, or an empty object."""
-    value = source.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def money(source: Json) -> tuple[int | None, str]:
@@ -71,7 +63,7 @@ def psp_reference(source: Json, name: str = "pspReference") -> str:
 
 def decline_of(code: str, message: str, more: Json, reference: str) -> Outcome:
     """DECLINED from a refusalReasonCode (empty where none came), its words and additionalData."""
-    unified: DeclineCode = DeclineCode.GENERIC
+    unified: DeclineCode = _Code.GENERIC
     advice: RetryAdvice | None = None
     known = code if code in REFUSAL_CODES else REFUSAL_WORDS.get(message.strip().lower(), "")
     if known:
@@ -99,10 +91,10 @@ def add_checks(outcome: Outcome, more: Json) -> None:
     """
     avs = _LEADING_NUMBER.match(text(more, "avsResult"))
     if avs is not None:
-        outcome.avs_result = AVS_RESULTS.get(avs.group(1), AvsResult.UNKNOWN)
+        outcome.avs_result = AVS_RESULTS.get(avs.group(1), _Avs.UNKNOWN)
     cvc = _LEADING_NUMBER.match(text(more, "cvcResult"))
     if cvc is not None:
-        outcome.cvc_result = CVC_RESULTS.get(cvc.group(1), CvcResult.UNKNOWN)
+        outcome.cvc_result = CVC_RESULTS.get(cvc.group(1), _Cvc.UNKNOWN)
     network_id = text(more, "networkTxReference") or text(more, "visaTransactionId")
     outcome.network_transaction_id = network_id[:ID_MAX]
 
@@ -147,9 +139,9 @@ def payment_outcome(document: Json, operation_id: str) -> Outcome:
         outcome = decline_of(why, text(document, "refusalReason"), more, reference)
         add_checks(outcome, more)
     elif code in _ACTION:
-        outcome = Outcome(OutcomeKind.REQUIRES_ACTION, next_action=_action(document))
+        outcome = Outcome(_Outcome.REQUIRES_ACTION, next_action=_action(document))
     elif code in _PENDING:
-        outcome = Outcome(OutcomeKind.PENDING, code.lower())
+        outcome = Outcome(_Outcome.PENDING, code.lower())
     else:
         outcome = unknown("unexpected_status")
     outcome.provider_reference = reference
@@ -157,7 +149,7 @@ def payment_outcome(document: Json, operation_id: str) -> Outcome:
 
 
 def _authorised(document: Json, more: Json, partially: bool) -> Outcome:
-    outcome = Outcome(OutcomeKind.SUCCEEDED)
+    outcome = Outcome(_Outcome.SUCCEEDED)
     add_checks(outcome, more)
     amount = table(document, "amount")
     approved = _approved(more, amount)
@@ -210,7 +202,7 @@ def modification_outcome(document: Json, operation_id: str, payment: str) -> Out
     named = text(document, "paymentPspReference") or text(document, "paymentReference")
     if named not in ("", payment):
         return unknown("reference_mismatch")
-    outcome = Outcome(OutcomeKind.PENDING, "received", provider_reference=reference)
+    outcome = Outcome(_Outcome.PENDING, "received", provider_reference=reference)
     if document.get("amount") is not None:
         outcome.amount_minor, outcome.currency = money(table(document, "amount"))
         if outcome.amount_minor is None:
@@ -248,15 +240,8 @@ def error_outcome(answer: Answer, document: Json | None) -> Outcome:
     if unified is None and kind == "configuration":
         return not_processed("account_misconfigured", account_fault=True)
     return declined(
-        unified or DeclineCode.PROVIDER_REJECTED,
+        unified or _Code.PROVIDER_REJECTED,
         provider_code=code,
         provider_message=text(error, "message"),
         reference="",
     )
-
-
-def no_answer(answer: Answer) -> Outcome | None:
-    """The outcome where no answer came, or None where one did."""
-    if not answer.failure:
-        return None
-    return unknown(answer.failure) if answer.in_doubt else not_processed(answer.failure)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from turnout.connectors.adyen.codes import SCALE
+from turnout.connectors.documents import Json
 from turnout.domain.cards import CardDetails
+from turnout.domain.members import members
 from turnout.domain.operation import OperationKind
 from turnout.domain.payment import Address, Browser, CaptureMethod, Initiator, PaymentDetails
 from turnout.ports import AuthorizeRequest, FollowUpRequest, InquiryRequest
 
-Json = dict[str, Any]
+_Capture = members(CaptureMethod)
+_Initiator = members(Initiator)
+_Kind = members(OperationKind)
 
 # The API demands a return URL even where nobody will be redirected. Where neither the payment nor
 # the account has one, this one goes out: a name that by RFC 2606 never resolves.
@@ -56,7 +59,7 @@ def payment_body(
 ) -> bytes:
     """POST /payments."""
     details = request.details
-    by_merchant = details.initiator is Initiator.MERCHANT
+    by_merchant = details.initiator is _Initiator.MERCHANT
     method: Json = {
         "type": "scheme",
         "number": card.number,
@@ -83,7 +86,7 @@ def payment_body(
         "metadata": metadata,
         "shopperInteraction": "ContAuth" if by_merchant else "Ecommerce",
     }
-    if request.capture_method is CaptureMethod.MANUAL:
+    if request.capture_method is _Capture.MANUAL:
         body["additionalData"] = {"manualCapture": "true"}
     else:
         body["captureDelayHours"] = capture_delay_h
@@ -210,7 +213,7 @@ def follow_up_request(request: FollowUpRequest, merchant_account: str) -> tuple[
     """Path and body of a capture, cancel or refund; None where Adyen cannot write the amount."""
     body: Json = {"merchantAccount": merchant_account, "reference": request.operation_id}
     psp = quote(request.authorization_reference, safe="")
-    if request.kind is OperationKind.CANCEL:
+    if request.kind is _Kind.CANCEL:
         if not psp:
             body["paymentReference"] = request.authorization_operation_id
             return "/cancels", orjson.dumps(body)
@@ -220,7 +223,7 @@ def follow_up_request(request: FollowUpRequest, merchant_account: str) -> tuple[
     if amount is None:
         return None
     body["amount"] = {"value": amount, "currency": request.currency}
-    if request.kind is OperationKind.CAPTURE:
+    if request.kind is _Kind.CAPTURE:
         return f"/payments/{psp}/captures", orjson.dumps(body)
     reason = _REFUND_REASONS.get(request.reason.lower())
     if reason is not None:

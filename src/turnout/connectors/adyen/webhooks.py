@@ -16,7 +16,8 @@ from datetime import datetime
 
 import orjson
 
-from turnout.connectors.adyen.answers import Json, add_checks, decline_of, money, table, text
+from turnout.connectors.adyen.answers import add_checks, decline_of, money
+from turnout.connectors.documents import Json, table, text
 from turnout.connectors.signatures import hmac_sha256
 from turnout.connectors.verdicts import declined, unknown
 from turnout.domain.accounts import Account

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from turnout.connectors.documents import Json, table, text
 from turnout.connectors.exchange import Answer, Exchange, PerAccount, url_problems
 from turnout.connectors.stripe import answers, requests, webhooks
-from turnout.connectors.stripe.answers import Json
 from turnout.connectors.stripe.codes import SCALE
 from turnout.connectors.verdicts import declined, not_processed, unknown
 from turnout.domain.accounts import Account
 from turnout.domain.declines import DeclineCode
+from turnout.domain.members import members
 from turnout.domain.operation import OperationKind
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import CaptureMethod
@@ -33,6 +34,11 @@ from turnout.ports import (
     WebhookDelivery,
 )
 
+_Outcome = members(OutcomeKind)
+_Code = members(DeclineCode)
+_Capture = members(CaptureMethod)
+_Kind = members(OperationKind)
+
 # Stripe keeps idempotency keys for at least 24 hours; after that the same key would charge again.
 RESEND_WITHIN_NS = 20 * 3600 * 1_000_000_000
 # Pages of 100 that one inquiry reads before it goes on at the next one.
@@ -44,7 +50,7 @@ CLOCK_AHEAD_S = 3_600
 # A refund list longer than this is not one payment's.
 REFUND_PAGES_MAX = 10
 
-_NS = 1_000_000_000
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(slots=True, repr=False)
@@ -122,7 +128,7 @@ class StripeConnector:
             return not_processed("account_misconfigured", account_fault=True)
         amount = SCALE.to_provider(request.amount_minor, request.currency)
         if amount is None:
-            return declined(DeclineCode.AMOUNT_INVALID, provider_code="amount_not_expressible")
+            return declined(_Code.AMOUNT_INVALID, provider_code="amount_not_expressible")
         method = await self._make_method(account, request)
         if isinstance(method, Outcome):
             return method
@@ -134,9 +140,9 @@ class StripeConnector:
             request.operation_id,
             request.deadline_ns,
         )
-        manual = request.capture_method is CaptureMethod.MANUAL
+        manual = request.capture_method is _Capture.MANUAL
         outcome = _authorized(answer, request.operation_id, account.live, manual)
-        if outcome.kind is OutcomeKind.UNKNOWN:
+        if outcome.kind is _Outcome.UNKNOWN:
             outcome.provider_state["payment_intent_body"] = body
         return outcome
 
@@ -156,10 +162,10 @@ class StripeConnector:
         if answer.status == 200:
             found = answers.identifier(document or {}, "payment_method", "pm_")
             return found or not_processed("payment_method_garbage")
-        error = answers.table(document or {}, "error")
+        error = table(document or {}, "error")
         answer.in_doubt = False
         outcome = answers.refusal(answer, error) or answer.believed(answers.decline_of(error))
-        if outcome.kind is OutcomeKind.UNKNOWN:
+        if outcome.kind is _Outcome.UNKNOWN:
             return not_processed(f"payment_method_{outcome.reason}")
         return outcome
 
@@ -173,12 +179,12 @@ class StripeConnector:
             return not_processed("no_reference")
         made = requests.follow_up_request(request)
         if made is None:
-            return declined(DeclineCode.AMOUNT_INVALID, provider_code="amount_not_expressible")
+            return declined(_Code.AMOUNT_INVALID, provider_code="amount_not_expressible")
         path, body = made
         answer = await self._post(
             account, path, body.encode(), request.operation_id, request.deadline_ns
         )
-        failed = answers.no_answer(answer)
+        failed = answer.missing()
         if failed is not None:
             return failed
         return answer.believed(_followed_up(answer, request))
@@ -190,18 +196,18 @@ class StripeConnector:
         if self._accounts.get(account).problem:
             return unknown("account_misconfigured")
         kind = request.operation.kind
-        if kind is OperationKind.AUTHORIZE:
+        if kind is _Kind.AUTHORIZE:
             return await self._inquire_authorize(account, request)
         intent_id = request.authorization.provider_reference
         if not intent_id:
             return unknown("no_reference")
         settled = request.now_ns > request.sent_before_ns
-        if kind is OperationKind.REFUND:
+        if kind is _Kind.REFUND:
             return await self._inquire_refund(account, request, intent_id, settled)
         intent = await self._get(account, requests.intent_path(intent_id), request.deadline_ns)
         if intent is None:
             return unknown("inquiry_failed")
-        if kind is OperationKind.CAPTURE:
+        if kind is _Kind.CAPTURE:
             return answers.capture_outcome(intent, intent_id, settled=settled)
         return answers.cancel_outcome(intent, intent_id, settled=settled)
 
@@ -210,7 +216,7 @@ class StripeConnector:
         if operation.provider_reference:
             return await self._look(account, request, operation.provider_reference)
         again = await self._send_again(account, request)
-        if again is not None and again.kind is not OutcomeKind.UNKNOWN:
+        if again is not None and again.kind is not _Outcome.UNKNOWN:
             return again
         found = await self._search(account, request)
         if found:
@@ -231,7 +237,7 @@ class StripeConnector:
             intent,
             request.operation.operation_id,
             account.live,
-            manual=request.capture_method is CaptureMethod.MANUAL,
+            manual=request.capture_method is _Capture.MANUAL,
             settled=request.now_ns > request.sent_before_ns,
         )
 
@@ -255,7 +261,7 @@ class StripeConnector:
             return None
         # Whatever is not about this very PaymentIntent leaves the first copy's fate open.
         answer.in_doubt = True
-        manual = request.capture_method is CaptureMethod.MANUAL
+        manual = request.capture_method is _Capture.MANUAL
         return _authorized(answer, operation.operation_id, account.live, manual)
 
     async def _search(self, account: Account, request: InquiryRequest) -> str:
@@ -274,8 +280,8 @@ class StripeConnector:
         our clock is not Stripe's, the time is another one and what is missing means nothing.
         """
         operation = request.operation
-        created_from_s = operation.created_at_ns // _NS - CLOCK_AHEAD_S - CLOCK_SKEW_S
-        created_to_s = max(request.sent_before_ns, request.now_ns) // _NS + CLOCK_SKEW_S
+        created_from_s = operation.created_at_ns // _SECOND_NS - CLOCK_AHEAD_S - CLOCK_SKEW_S
+        created_to_s = max(request.sent_before_ns, request.now_ns) // _SECOND_NS + CLOCK_SKEW_S
         after = operation.provider_state.get("listed_to", "")
         for _ in range(PAGES_MAX):
             path = requests.list_path(created_from_s, created_to_s, after)
@@ -315,7 +321,7 @@ class StripeConnector:
             if page is None or not _whole(page, "refund", "re_"):
                 return unknown("inquiry_failed")
             for row in _rows(page):
-                mark = answers.text(answers.table(row, "metadata"), requests.OPERATION_MARK)
+                mark = text(table(row, "metadata"), requests.OPERATION_MARK)
                 if mark == operation.operation_id:
                     return answers.refund_outcome(row, operation.operation_id)
                 after = answers.identifier(row, "refund", "re_")
@@ -362,7 +368,7 @@ class StripeConnector:
 
 def _authorized(answer: Answer, operation_id: str, live: bool, manual: bool) -> Outcome:
     """The outcome of create-and-confirm."""
-    failed = answers.no_answer(answer)
+    failed = answer.missing()
     if failed is not None:
         return failed
     document = answer.json()
@@ -379,11 +385,11 @@ def _followed_up(answer: Answer, request: FollowUpRequest) -> Outcome:
     intent = request.authorization_reference
     if answer.status != 200 or document is None:
         return answers.follow_up_error(answer, document, request.kind, intent)
-    if request.kind is OperationKind.REFUND:
+    if request.kind is _Kind.REFUND:
         if document.get("payment_intent", intent) != intent:
             return unknown("reference_mismatch")
         return answers.refund_outcome(document, request.operation_id)
-    if request.kind is OperationKind.CAPTURE:
+    if request.kind is _Kind.CAPTURE:
         return answers.capture_outcome(document, intent)
     return answers.cancel_outcome(document, intent)
 
@@ -408,6 +414,6 @@ def _whole(page: Json, kind: str, prefix: str) -> bool:
 def _marked(rows: list[Json], operation_id: str) -> str:
     """The id of the PaymentIntent that carries our mark, or nothing."""
     for row in rows:
-        if answers.text(answers.table(row, "metadata"), requests.OPERATION_MARK) == operation_id:
+        if text(table(row, "metadata"), requests.OPERATION_MARK) == operation_id:
             return answers.identifier(row, "payment_intent", "pi_")
     return ""

@@ -6,8 +6,7 @@ Everything that is not understood is UNKNOWN, and recovery asks again.
 
 from __future__ import annotations
 
-from typing import Any
-
+from turnout.connectors.documents import Json, table, text
 from turnout.connectors.exchange import Answer
 from turnout.connectors.stripe.codes import (
     ACCOUNT_CODES,
@@ -23,11 +22,15 @@ from turnout.connectors.stripe.codes import (
 from turnout.connectors.stripe.requests import OPERATION_MARK
 from turnout.connectors.verdicts import AMOUNT_MAX, ID_MAX, declined, not_processed, unknown
 from turnout.domain.declines import DeclineCode, RetryAdvice
+from turnout.domain.members import members
 from turnout.domain.operation import OperationKind
 from turnout.domain.outcomes import Outcome, OutcomeKind
 from turnout.domain.payment import NextAction
 
-Json = dict[str, Any]
+_Outcome = members(OutcomeKind)
+_Code = members(DeclineCode)
+_Advice = members(RetryAdvice)
+_Kind = members(OperationKind)
 
 # Nanoseconds of later times do not fit into 64 bits.
 _TIME_MAX_S = 9_000_000_000
@@ -36,18 +39,6 @@ _TIME_MAX_S = 9_000_000_000
 _REFUSALS = frozenset({400, 402, 404})
 # PaymentIntents in these states hold and have taken nothing.
 _WITHOUT_MONEY = frozenset({"requires_payment_method", "requires_confirmation", "canceled"})
-
-
-def text(source: Json, name: str) -> str:
-    """A string field, or nothing."""
-    value = source.get(name)
-    return value if type(value) is str else ""
-
-
-def table(source: Json, name: str) -> Json:
-    """An object field, or an empty object."""
-    value = source.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def identifier(source: Json, kind: str, prefix: str) -> str:
@@ -74,13 +65,6 @@ def seconds_to_ns(value: object) -> int:
     return value * 1_000_000_000 if type(value) is int and 0 < value < _TIME_MAX_S else 0
 
 
-def no_answer(answer: Answer) -> Outcome | None:
-    """The outcome where no answer came, or None where one did."""
-    if not answer.failure:
-        return None
-    return unknown(answer.failure) if answer.in_doubt else not_processed(answer.failure)
-
-
 def decline_of(error: Json, reference: str = "", default: str = "") -> Outcome:
     """DECLINED from Stripe's error object, or from a charge's failure in the same words."""
     decline_code = text(error, "decline_code")
@@ -89,13 +73,13 @@ def decline_of(error: Json, reference: str = "", default: str = "") -> Outcome:
     advice: RetryAdvice | None = None
     if decline_code:
         unified, advice = DECLINE_CODES.get(decline_code, (None, None))
-    if unified is None or (unified is DeclineCode.GENERIC and code not in ("", "card_declined")):
+    if unified is None or (unified is _Code.GENERIC and code not in ("", "card_declined")):
         unified = ERROR_CODES.get(code, unified)
     if unified is None:
         by_card = text(error, "type") == "card_error" or bool(decline_code)
-        unified = DeclineCode.GENERIC if by_card else _by_parameter(error)
+        unified = _Code.GENERIC if by_card else _by_parameter(error)
     advised = ADVICE_CODES.get(text(error, "advice_code"))
-    if advice is None or advised is RetryAdvice.NEVER_RETRY:
+    if advice is None or advised is _Advice.NEVER_RETRY:
         advice = advised or advice
     return declined(
         unified,
@@ -112,10 +96,10 @@ def _by_parameter(error: Json) -> DeclineCode:
     """The unified code of a refused request, by the parameter that was refused."""
     parameter = text(error, "param")
     if parameter == "currency":
-        return DeclineCode.CURRENCY_NOT_SUPPORTED
+        return _Code.CURRENCY_NOT_SUPPORTED
     if parameter in ("amount", "amount_to_capture"):
-        return DeclineCode.AMOUNT_INVALID
-    return DeclineCode.PROVIDER_REJECTED
+        return _Code.AMOUNT_INVALID
+    return _Code.PROVIDER_REJECTED
 
 
 def refusal(answer: Answer, error: Json) -> Outcome | None:
@@ -184,7 +168,7 @@ def intent_outcome(
     outcome.amount_minor = amount
     outcome.currency = currency
     outcome.provider_reference = reference
-    if outcome.kind is OutcomeKind.SUCCEEDED:
+    if outcome.kind is _Outcome.SUCCEEDED:
         _add_charge(outcome, table(intent, "latest_charge"))
     return outcome
 
@@ -210,11 +194,11 @@ def _by_status(intent: Json, reference: str, manual: bool | None, settled: bool)
     if manual is not None and text(intent, "capture_method") and waits is not manual:
         return unknown("capture_method_mismatch")
     if status == "succeeded" or (status == "requires_capture" and waits):
-        return Outcome(OutcomeKind.SUCCEEDED)
+        return Outcome(_Outcome.SUCCEEDED)
     if status == "requires_action":
-        return Outcome(OutcomeKind.REQUIRES_ACTION, next_action=_next_action(intent))
+        return Outcome(_Outcome.REQUIRES_ACTION, next_action=_next_action(intent))
     if status == "processing":
-        return Outcome(OutcomeKind.PENDING, "processing")
+        return Outcome(_Outcome.PENDING, "processing")
     if status == "requires_payment_method":
         error = table(intent, "last_payment_error")
         if error:
@@ -223,7 +207,7 @@ def _by_status(intent: Json, reference: str, manual: bool | None, settled: bool)
         return not_processed("not_confirmed") if settled else unknown("not_confirmed")
     if status == "canceled":
         abandoned = text(intent, "cancellation_reason") == "abandoned"
-        code = DeclineCode.ABANDONED_BY_CUSTOMER if abandoned else DeclineCode.OUTCOME_REVERSED
+        code = _Code.ABANDONED_BY_CUSTOMER if abandoned else _Code.OUTCOME_REVERSED
         return declined(code, provider_code="canceled", reference=reference)
     return unknown("unexpected_status")
 
@@ -264,7 +248,7 @@ def charge_outcome(charge: Json, intent: str) -> Outcome:
     if charge.get("status") == "succeeded" and charge.get("paid", True):
         if amount is None:
             return unknown("amount_unreadable")
-        outcome = Outcome(OutcomeKind.SUCCEEDED)
+        outcome = Outcome(_Outcome.SUCCEEDED)
         _add_charge(outcome, charge)
     elif charge.get("status") == "failed":
         why = table(charge, "outcome")
@@ -279,7 +263,7 @@ def charge_outcome(charge: Json, intent: str) -> Outcome:
         }
         outcome = decline_of(error, intent, "card_declined")
     elif charge.get("status") == "pending":
-        outcome = Outcome(OutcomeKind.PENDING, "processing")
+        outcome = Outcome(_Outcome.PENDING, "processing")
     else:
         outcome = unknown("unexpected_status")
     outcome.provider_reference = intent
@@ -296,12 +280,12 @@ def capture_outcome(intent: Json, reference: str, *, settled: bool = False) -> O
     if status == "requires_capture":
         return not_processed("not_captured") if settled else unknown("not_captured")
     if status == "processing":
-        return Outcome(OutcomeKind.PENDING, "processing")
+        return Outcome(_Outcome.PENDING, "processing")
     if status == "canceled":
-        return declined(DeclineCode.AUTHORIZATION_EXPIRED, provider_code="canceled")
+        return declined(_Code.AUTHORIZATION_EXPIRED, provider_code="canceled")
     if status != "succeeded":
         return unknown("unexpected_status")
-    outcome = Outcome(OutcomeKind.SUCCEEDED)
+    outcome = Outcome(_Outcome.SUCCEEDED)
     charge = intent.get("latest_charge")
     charge_id = text(charge, "id") if isinstance(charge, dict) else text(intent, "latest_charge")
     outcome.provider_reference = charge_id if 0 < len(charge_id) < ID_MAX else reference
@@ -318,11 +302,11 @@ def cancel_outcome(intent: Json, reference: str, *, settled: bool = False) -> Ou
         return unknown("reference_mismatch")
     status = text(intent, "status")
     if status == "canceled":
-        return Outcome(OutcomeKind.SUCCEEDED, provider_reference=reference)
+        return Outcome(_Outcome.SUCCEEDED, provider_reference=reference)
     if status == "succeeded":
-        return declined(DeclineCode.PROVIDER_REJECTED, provider_code="already_captured")
+        return declined(_Code.PROVIDER_REJECTED, provider_code="already_captured")
     if status == "processing":
-        return Outcome(OutcomeKind.PENDING, "processing")
+        return Outcome(_Outcome.PENDING, "processing")
     if status in ("requires_capture", "requires_action", "requires_payment_method"):
         return not_processed("not_canceled") if settled else unknown("not_canceled")
     return unknown("unexpected_status")
@@ -340,12 +324,12 @@ def refund_outcome(refund: Json, operation_id: str) -> Outcome:
         return unknown("amount_unreadable")
     status = text(refund, "status")
     if status == "succeeded":
-        outcome = Outcome(OutcomeKind.SUCCEEDED)
+        outcome = Outcome(_Outcome.SUCCEEDED)
     elif status in ("pending", "requires_action"):
-        outcome = Outcome(OutcomeKind.PENDING, status)
+        outcome = Outcome(_Outcome.PENDING, status)
     elif status in ("failed", "canceled"):
         outcome = declined(
-            DeclineCode.PROVIDER_REJECTED,
+            _Code.PROVIDER_REJECTED,
             provider_code=text(refund, "failure_reason") or status,
         )
     else:
@@ -371,10 +355,10 @@ def follow_up_error(
     intent = table(error, "payment_intent")
     ours = identifier(intent, "payment_intent", "pi_") == reference
     if ours and text(intent, "status") == "canceled":
-        if kind is OperationKind.CANCEL:
-            return Outcome(OutcomeKind.SUCCEEDED, provider_reference=reference)
+        if kind is _Kind.CANCEL:
+            return Outcome(_Outcome.SUCCEEDED, provider_reference=reference)
         return declined(
-            DeclineCode.AUTHORIZATION_EXPIRED,
+            _Code.AUTHORIZATION_EXPIRED,
             provider_code=text(error, "code"),
             provider_message=text(error, "message"),
         )

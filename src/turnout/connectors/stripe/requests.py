@@ -10,9 +10,14 @@ from urllib.parse import quote, quote_plus
 
 from turnout.connectors.stripe.codes import SCALE
 from turnout.domain.cards import CardDetails
+from turnout.domain.members import members
 from turnout.domain.operation import OperationKind
 from turnout.domain.payment import Address, CaptureMethod, Initiator, PaymentDetails
 from turnout.ports import AuthorizeRequest, FollowUpRequest
+
+_Capture = members(CaptureMethod)
+_Initiator = members(Initiator)
+_Kind = members(OperationKind)
 
 # The version that the answers are read for; a request without it gets the account's default.
 API_VERSION = "2023-08-16"
@@ -98,7 +103,7 @@ def payment_intent_body(
 ) -> str:
     """POST /v1/payment_intents: create and confirm in one."""
     details = request.details
-    manual = request.capture_method is CaptureMethod.MANUAL
+    manual = request.capture_method is _Capture.MANUAL
     form = [
         f"amount={amount}",
         f"currency={request.currency.lower()}",
@@ -116,7 +121,7 @@ def payment_intent_body(
     if details.statement_descriptor:
         suffix = descriptor_suffix(details.statement_descriptor)
         _add(form, "statement_descriptor_suffix", suffix)
-    if details.initiator is Initiator.MERCHANT:
+    if details.initiator is _Initiator.MERCHANT:
         form.append("off_session=true")
     else:
         _add(form, "return_url", details.return_url or return_url)
@@ -135,14 +140,14 @@ def payment_intent_body(
 def follow_up_request(request: FollowUpRequest) -> tuple[str, str] | None:
     """Path and body of a capture, cancel or refund; None where Stripe cannot write the amount."""
     intent = quote(request.authorization_reference, safe="")
-    if request.kind is OperationKind.CANCEL:
+    if request.kind is _Kind.CANCEL:
         reason = request.reason.lower()
         body = f"cancellation_reason={reason}" if reason in _CANCEL_REASONS else ""
         return f"/v1/payment_intents/{intent}/cancel", body
     amount = SCALE.to_provider(request.amount_minor, request.currency)
     if amount is None:
         return None
-    if request.kind is OperationKind.CAPTURE:
+    if request.kind is _Kind.CAPTURE:
         return f"/v1/payment_intents/{intent}/capture", f"amount_to_capture={amount}"
     form = [
         f"payment_intent={intent}",

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
+from turnout.connectors.documents import Json, table, text
 from turnout.connectors.signatures import hmac_sha256
 from turnout.connectors.stripe.answers import (
-    Json,
     capture_outcome,
     charge_outcome,
     identifier,
@@ -22,8 +22,6 @@ from turnout.connectors.stripe.answers import (
     money,
     refund_outcome,
     seconds_to_ns,
-    table,
-    text,
 )
 from turnout.connectors.stripe.requests import OPERATION_MARK
 from turnout.domain.accounts import Account
