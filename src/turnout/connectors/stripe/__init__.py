@@ -295,7 +295,10 @@ class StripeConnector:
                 return await self._look(account, request, found)
             if page.get("has_more") is False:
                 dated_s = answer.dated_s
-                if dated_s is not None and abs(dated_s - request.now_ns // _NS) > CLOCK_SKEW_S:
+                if (
+                    dated_s is not None
+                    and abs(dated_s - request.now_ns // _SECOND_NS) > CLOCK_SKEW_S
+                ):
                     return unknown("clocks_differ", {"listed_to": ""})
                 return not_processed("not_found")
             last = answers.identifier(rows[-1], "payment_intent", "pi_") if rows else ""
