@@ -54,7 +54,10 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_units_that_keep_coming_share_a_commit(store: SqliteStore) -> None:
+async def test_units_that_keep_coming_share_a_commit(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_GATHER_MOST_S", 60.0)
     gathered = []
     for number in range(1, 6):
         gathered.append(asyncio.ensure_future(store.commit(authorization(number).begin)))
