@@ -34,10 +34,15 @@ class Figure:
     how: str = ""
 
 
-def figure(name: str, value: float, unit: str, how: str, goal: str | None = None) -> Figure:
-    """A figure, held to its goal."""
+def figure(
+    name: str, value: float, unit: str, how: str, goal: str | None = None, why: str = ""
+) -> Figure:
+    """A figure, held to its goal; `why` is told where it is missed."""
     rounded = float(f"{value:.4g}")
-    return Figure(name, rounded, unit, goal, goal_met(goal, rounded) if goal else None, how)
+    met = goal_met(goal, rounded) if goal else None
+    if met is False and why:
+        how = f"{how}. Missed: {why}"
+    return Figure(name, rounded, unit, goal, met, how)
 
 
 def tell(figures: Iterable[Figure], out: TextIO | None = None) -> None:

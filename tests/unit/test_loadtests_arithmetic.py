@@ -184,3 +184,9 @@ def test_a_baseline_is_compared_by_its_tolerance() -> None:
     assert [one.met for one in compare({"a_steps_ratio": 0.1}, now, 0.15)] == [True]
     with pytest.raises(BenchFailed, match="b_steps_ratio"):
         compare({"b_steps_ratio": 1.0}, now, 0.15)
+
+
+def test_a_missed_goal_is_told_with_its_reason() -> None:
+    assert figure("ratio", 0.5, "ratio", "b to a", ">= 0.60", "rows").how == "b to a. Missed: rows"
+    assert figure("ratio", 0.7, "ratio", "b to a", ">= 0.60", "rows").how == "b to a"
+    assert figure("ratio", 0.7, "ratio", "b to a", None, "rows").how == "b to a"
