@@ -53,8 +53,8 @@ class Sandbox:
         )  # fmt: skip
         log_max = settings.request_log_max
         self.faces = {
-            "stripe": ProviderFace(self.stripe, self.faults, log_max),
-            "adyen": ProviderFace(self.adyen, self.faults, log_max),
+            "stripe": ProviderFace(self.stripe, self.faults, log_max, self.now),
+            "adyen": ProviderFace(self.adyen, self.faults, log_max, self.now),
         }
         self.listeners = {
             "stripe": Listener(self.faces["stripe"].handle, settings.host, settings.stripe_port),

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 import orjson
@@ -42,7 +44,11 @@ class Seen:
 class ProviderFace:
     """Serves one provider's API."""
 
-    def __init__(self, simulator: Simulator, faults: FaultEngine, log_max: int) -> None:
+    def __init__(
+        self, simulator: Simulator, faults: FaultEngine, log_max: int, now: Callable[[], float]
+    ) -> None:
+        """Takes what it serves; `now` is the provider's own clock, seconds since 1970."""
+        self._now = now
         self._simulator = simulator
         self._faults = faults
         self.log: deque[Seen] = deque(maxlen=log_max)
@@ -51,7 +57,13 @@ class ProviderFace:
         self.outage: str | int | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request, dated by the provider's clock."""
+        response = await self._answer(request)
+        if not response.prepared:
+            response.headers["Date"] = formatdate(self._now(), usegmt=True)
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests += 1
         if self.outage is not None:
             return await self._out(request)
