@@ -273,3 +273,8 @@ async def test_a_connector_s_second_try_comes_out_of_the_same_budget() -> None:
         )
         assert answer.in_doubt
     assert transport.sent == 120
+
+
+def test_a_hold_at_an_account_that_has_left_ends_all_the_same() -> None:
+    schedule = Schedule(RecoverySettings(), Directory())
+    assert schedule.capture_before_ns("acc_gone", 5) == 5 + 168 * 3_600 * 10**9

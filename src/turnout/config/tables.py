@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from turnout.config.options import option, required
-from turnout.domain.accounts import AmountLimit, Secret
+from turnout.domain.accounts import AUTHORIZATION_VALID_H, AmountLimit, Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +229,7 @@ class AccountTable:
         2_000, "Time to connect to the provider.", unit="ms", least=50, most=30_000
     )
     authorization_valid_h: int = option(
-        168,
+        AUTHORIZATION_VALID_H,
         "Hours until an uncaptured authorization expires, where the provider does not say.",
         unit="h",
         least=1,

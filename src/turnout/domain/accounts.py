@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+# Hours that a hold lasts, where neither the provider nor the account's configuration says.
+AUTHORIZATION_VALID_H = 168
+
 
 class Secret:
     """A value that repr, str and format hide; `reveal` is the one way to it."""
@@ -156,7 +159,7 @@ class Account:
     fees: Fees = Fees()
     timeout_ms: int = 20_000
     connect_timeout_ms: int = 2_000
-    authorization_valid_h: int = 168
+    authorization_valid_h: int = AUTHORIZATION_VALID_H
 
 
 @dataclass(frozen=True, slots=True)

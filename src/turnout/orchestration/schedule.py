@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from turnout.domain.accounts import AUTHORIZATION_VALID_H
 from turnout.domain.members import members
 from turnout.domain.operation import Operation, OperationState
 from turnout.domain.payment import NextAction
@@ -167,6 +168,11 @@ class Schedule:
         return account.multi_capture and connector.traits.keeps_rest
 
     def capture_before_ns(self, account_id: str, now_ns: int) -> int:
-        """When an authorization made now expires at the account's provider; 0 unknown."""
+        """When an authorization made now expires at the account's provider, if it did not say.
+
+        An account that has left the configuration counts as one of the usual kind: without a time
+        the hold would stand in our books for ever.
+        """
         account = self._directory.accounts.get(account_id)
-        return now_ns + account.authorization_valid_h * _HOUR_NS if account is not None else 0
+        valid_h = AUTHORIZATION_VALID_H if account is None else account.authorization_valid_h
+        return now_ns + valid_h * _HOUR_NS
