@@ -222,13 +222,13 @@ async def test_follow_ups_with_a_spoiled_answer_are_unknown_and_repeatable(
     once: None, provider: str, fault: str, kind: OperationKind
 ) -> None:
     async with running_bench(provider) as bench:
-        bench.account = impatient(bench.account)
         automatic = kind is K.REFUND
         paid = await bench.authorize(
             "att_1",
             capture_method=CaptureMethod.AUTOMATIC if automatic else CaptureMethod.MANUAL,
             reveal=HeldCard(CardDetails("4242424242424242", 3, 2030, "737")),
         )
+        bench.account = impatient(bench.account)
         bench.fault(fault, operation=kind.value)
         outcome = await bench.follow_up(kind, f"{kind.value}_1", paid.provider_reference)
         # A capture or cancel at Stripe carries no reference of ours but the PaymentIntent's id.
